@@ -1,0 +1,1 @@
+"""Decisions: data and `now` in, an answer out. Pure: no I/O, no clock."""

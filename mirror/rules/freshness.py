@@ -1,0 +1,70 @@
+"""How long an answer of an upstream may be used, and what may be asked of one that rations its answers. Pure."""
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Literal
+
+from mirror.rules.routing import UpstreamRule
+
+State = Literal["fresh", "stale", "expired"]
+
+
+class Need(IntEnum):
+    """Why an upstream is asked, most pressing first (the budget's order)."""
+
+    DIGEST = 1  # bytes that a client waits for and nobody here has
+    TAG = 2  # a tag, a list of tags or referrers never seen before
+    REVALIDATION = 3  # something we could also answer from what we have
+
+
+def tag_state(rule: UpstreamRule, tag: str, checked_at: float, now: float) -> State:
+    """Say whether a tag checked at `checked_at` (seconds) is fresh, stale (ask, else serve) or expired (ask, or fail).
+
+    A clock that went backwards makes nothing stale for ever: an age below zero counts as due.
+    """
+    if matches(rule.immutable_tags, tag):
+        return "fresh"
+    return age_state(rule, now - checked_at)
+
+
+def age_state(rule: UpstreamRule, age_s: float) -> State:
+    """Say the same of anything that is `age_s` seconds old, e.g. a list of tags."""
+    if 0 <= age_s < rule.tag_fresh_s:
+        return "fresh"
+    return "stale" if age_s < rule.tag_fresh_s + rule.stale_max_s and rule.stale_max_s > 0 else "expired"
+
+
+def matches(patterns: Sequence[str], text: str) -> bool:
+    """Tell whether any glob of `patterns` matches all of `text`. `*` is any run of characters, nothing else is special."""
+    return any(_glob(pattern, text) for pattern in patterns)
+
+
+def _glob(pattern: str, text: str) -> bool:
+    """Match greedily piece by piece: linear in the text for each piece, no back-tracking (RELIABILITY G20)."""
+    first, *rest = pattern.split("*")
+    if not rest:
+        return pattern == text
+    *middle, last = rest
+    if not text.startswith(first) or len(text) < len(first) + len(last) or not text.endswith(last):
+        return False
+    at, end = len(first), len(text) - len(last)
+    for piece in middle:
+        found = text.find(piece, at, end)
+        if found < 0:
+            return False
+        at = found + len(piece)
+    return True
+
+
+LOW_SHARE = 0.2  # below a fifth of the quota only what clients wait for is asked
+LAST_SHARE = 0.05  # below a twentieth only bytes that nobody here has
+
+
+def may_ask(need: Need, remaining: int | None, limit: int | None) -> bool:
+    """Say whether an upstream with `remaining` of `limit` calls left is asked for `need`. Unknown quotas allow all."""
+    if remaining is None or not limit:
+        return True
+    share = remaining / limit
+    if need is Need.REVALIDATION:
+        return share >= LOW_SHARE
+    return need is Need.DIGEST or share >= LAST_SHARE
