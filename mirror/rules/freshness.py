@@ -35,7 +35,7 @@ def age_state(rule: UpstreamRule, age_s: float) -> State:
 
 
 def matches(patterns: Sequence[str], text: str) -> bool:
-    """Tell whether any glob of `patterns` matches all of `text`. `*` is any run of characters, nothing else is special."""
+    """Tell whether any glob of `patterns` matches all of `text`: `*` is any run of characters, no other is special."""
     return any(_glob(pattern, text) for pattern in patterns)
 
 
