@@ -1,0 +1,1 @@
+"""What a registry does: pull, push, list, delete. Knows no HTTP server."""

@@ -1,0 +1,129 @@
+"""The commands and their options. What they do is elsewhere; here they are said, read and answered."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mirror import __version__, telemetry
+from mirror.cli.failures import said_plainly
+from mirror.cli.places import settings_of
+from mirror.cli.progress import Bars
+from mirror.config import load
+
+Command = Callable[..., Any]
+
+_config = click.option(
+    "--config",
+    "-c",
+    type=click.Path(path_type=Path),
+    envvar="MIRROR_CONFIG",
+    show_envvar=True,
+    metavar="FILE",
+    help="The TOML configuration; without one the public registries are mirrored.",
+)
+_data = click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where blobs and databases live; before [storage] root of the configuration.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="mirror", message="%(prog)s %(version)s")
+def main() -> None:
+    """A container registry node: pull-through mirror and OCI registry.
+
+    \b
+    Examples:
+      mirror serve                                   mirror the public registries on 127.0.0.1:5000
+      mirror serve --listen 0.0.0.0:5000 --data /srv/mirror
+      mirror check --config /etc/mirror/mirror.toml  name every fault of a configuration
+      mirror verify --repair                         re-read every stored byte
+    """
+
+
+@main.command()
+@_config
+@click.option(
+    "--listen",
+    "-l",
+    multiple=True,
+    metavar="HOST:PORT",
+    help="An address to listen on, or unix:/path; may be repeated. Before [server] listen of the configuration.",
+)
+@_data
+def serve(config: Path | None, listen: tuple[str, ...], data: Path | None) -> None:
+    """Run the node until SIGTERM or SIGINT.
+
+    \b
+    Examples:
+      mirror serve
+      mirror serve --config /etc/mirror/mirror.toml
+      mirror serve --listen 127.0.0.1:5000 --listen unix:/run/mirror/mirror.sock
+    """
+    with said_plainly():
+        settings = settings_of(config, listen, data)
+        from mirror import node
+
+        telemetry.start_logging(settings.log.level, settings.log.format)
+        sys.exit(node.run(settings))
+
+
+@main.command(short_help="Name every fault of a configuration.")
+@_config
+def check(config: Path | None) -> None:
+    """Name every fault of a configuration, each with its place; exit 1 if there is one.
+
+    \b
+    Example:
+      mirror check --config /etc/mirror/mirror.toml
+    """
+    if config is None:
+        raise click.UsageError("name the file with --config FILE or MIRROR_CONFIG")
+    with said_plainly():
+        settings = load(config)
+    upstreams = len(settings.upstreams)
+    click.echo(f"{config}: OK, {upstreams} upstream{'' if upstreams == 1 else 's'}")
+
+
+@main.command(short_help="Build the digest index again.")
+@_config
+@_data
+def reindex(config: Path | None, data: Path | None) -> None:
+    """Build the digest index again from the files and the database. The node must not be running.
+
+    \b
+    Example:
+      mirror reindex --data /var/lib/mirror
+    """
+    with said_plainly(), Bars() as bars:
+        from mirror import node
+
+        telemetry.start_logging("warning", "console")
+        node.reindex(settings_of(config, (), data), bars.progress)
+        bars.report("the index is complete")
+
+
+@main.command(short_help="Compare every stored byte with its digest.")
+@_config
+@_data
+@click.option("--repair", is_flag=True, help="Set damaged files aside and mend the index: they are fetched anew.")
+def verify(config: Path | None, data: Path | None, repair: bool) -> None:
+    """Read every stored byte and compare it with its digest; exit 1 if anything is wrong. The node must not be running.
+
+    \b
+    Examples:
+      mirror verify --data /var/lib/mirror
+      mirror verify --repair
+    """
+    with said_plainly(), Bars() as bars:
+        from mirror import node
+
+        telemetry.start_logging("warning", "console")
+        faults = node.verify(settings_of(config, (), data), repair, bars.report, bars.progress)
+        bars.report(f"{faults} fault{'' if faults == 1 else 's'}" + (" repaired" if faults and repair else ""))
+    sys.exit(1 if faults and not repair else 0)

@@ -1,0 +1,19 @@
+"""Settings: what the operator's file says, read once and checked whole. Never: the environment, a secret's text."""
+
+from mirror.config.faults import ConfigInvalid, Fault
+from mirror.config.read import load
+from mirror.config.settings import Access, Listen, Log, Server, Settings, Storage, Tls, parse_listen
+
+__all__ = [
+    "Access",
+    "ConfigInvalid",
+    "Fault",
+    "Listen",
+    "Log",
+    "Server",
+    "Settings",
+    "Storage",
+    "Tls",
+    "load",
+    "parse_listen",
+]

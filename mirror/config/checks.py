@@ -1,0 +1,93 @@
+"""What only several settings together can get wrong, and the files that settings name: they are opened, never kept."""
+
+import ssl
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from mirror.config.faults import Faults
+from mirror.config.settings import Server, Settings
+from mirror.oci.errors import NameInvalid
+from mirror.oci.names import parse_name
+from mirror.rules.routing import UpstreamRule
+
+Found = Iterator[tuple[str, str]]  # key below the table, and what is wrong with it
+
+
+def across(settings: Settings, faults: Faults) -> None:
+    """Note every fault that stands between settings."""
+    for key, message in _server(settings.server):
+        faults.add(f"server.{key}", message)
+    for number, rule in enumerate(settings.upstreams):
+        for key, message in (*_upstream(rule), *_among(rule, settings.upstreams[:number])):
+            faults.add(f"upstream[{number}].{key}", message)
+
+
+def _server(server: Server) -> Found:
+    for number, address in enumerate(server.listen):
+        if address in server.listen[:number] and address.port:
+            yield "listen", f"{address} stands there twice"
+    certificate, key = server.tls.certificate, server.tls.key
+    if bool(certificate) != bool(key):
+        yield "tls", "certificate and key are wanted, both or neither"
+    elif certificate:
+        yield from _tls(certificate, key)
+
+
+def _tls(certificate: str, key: str) -> Found:
+    unreadable = [*_readable("tls.certificate", certificate), *_readable("tls.key", key)]
+    yield from unreadable
+    if not unreadable:
+        try:
+            # An encrypted key must not make the node ask a terminal for its password.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+        except (ssl.SSLError, ValueError):
+            yield "tls", "certificate and key are not a pair of PEM files that belong together, without a password"
+
+
+def _upstream(rule: UpstreamRule) -> Found:
+    if rule.name and not rule.prefix and not _is_name(rule.name):
+        yield "name", f"{rule.name!r} cannot be a path prefix: give this upstream a prefix of its own"
+    if rule.username and not rule.password_file:
+        yield "username", "password_file is wanted with it"
+    if rule.password_file:
+        if not rule.username:
+            yield "password_file", "username is wanted with it"
+        yield from _readable("password_file", rule.password_file)
+    if rule.ca_file:
+        yield from _authorities("ca_file", rule.ca_file)
+
+
+def _among(rule: UpstreamRule, others: Iterable[UpstreamRule]) -> Found:
+    for number, other in enumerate(others):
+        if rule.name and rule.name == other.name:
+            yield "name", f"{rule.name!r} is the name of upstream[{number}] too"
+        elif rule.path_prefix and rule.path_prefix == other.path_prefix:
+            yield "prefix" if rule.prefix else "name", f"{rule.path_prefix!r} is the prefix of upstream[{number}] too"
+        if rule.root and other.root:
+            yield "root", f"upstream[{number}] is the root already: un-prefixed names can mean one upstream only"
+
+
+def _is_name(text: str) -> bool:
+    try:
+        parse_name(text)
+    except NameInvalid:
+        return False
+    return True
+
+
+def _authorities(key: str, path: str) -> Found:
+    unreadable = list(_readable(key, path))
+    yield from unreadable
+    if not unreadable:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+        except ssl.SSLError:
+            yield key, "has no certificate in PEM form"
+
+
+def _readable(key: str, path: str) -> Found:
+    try:
+        with Path(path).open("rb") as file:
+            file.read(1)
+    except OSError as error:
+        yield key, f"{path} cannot be read: {error.strerror}"

@@ -1,0 +1,107 @@
+"""The shapes of the settings, with their defaults: one class a table of the file, one field a key.
+
+Source: the configuration contract in the project's README; `config/full.toml` shows every key. Paths are absolute or
+relative to where the node starts once `load` is done with them. Pure.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from mirror.rules.routing import UpstreamRule
+from mirror.telemetry import LogFormat, LogLevel
+
+Action = Literal["pull", "push", "delete"]
+
+PORT_MAX: Final = 65_535
+ROOT_DEFAULT: Final = Path("/var/lib/mirror")  # the usual place of a service; a user's own node is given another
+_HOST_PORT: Final = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})")
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """An address to listen on: `host` and `port` (0 = any free one), or `path` of a unix socket."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_listen(text: str) -> Listen:
+    """Read `HOST:PORT`, `[IPv6]:PORT` or `unix:/path`; anything else raises ValueError."""
+    if text.startswith("unix:"):
+        if not text.startswith("unix:/") or "\0" in text:
+            raise ValueError(f"{text!r} is not unix:/absolute/path")
+        return Listen(path=text[5:])
+    match = _HOST_PORT.fullmatch(text)
+    if match is None or int(match[3]) > PORT_MAX:
+        raise ValueError(f"{text!r} is not HOST:PORT, [IPv6]:PORT or unix:/path")
+    return Listen(host=match[1] or match[2], port=int(match[3]))
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """`tls = { ... }` of `[server]`: both files, or neither."""
+
+    certificate: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """`[server]`: where the node is reached."""
+
+    listen: tuple[Listen, ...] = (Listen("127.0.0.1", 5000),)
+    public_url: str = ""
+    tls: Tls = Tls()
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """`[storage]`: where the node keeps what it has."""
+
+    root: Path = ROOT_DEFAULT
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """`[access]`: what a caller without credentials may do."""
+
+    anonymous: tuple[Action, ...] = ("pull",)
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """`[log]`: what is written to stderr, and how."""
+
+    level: LogLevel = "info"
+    access: bool = False
+    format: LogFormat = "json"
+
+
+UPSTREAMS_DEFAULT: Final = (
+    UpstreamRule("docker.io", "https://registry-1.docker.io", root=True),
+    UpstreamRule("ghcr.io", "https://ghcr.io"),
+    UpstreamRule("quay.io", "https://quay.io"),
+    UpstreamRule("registry.k8s.io", "https://registry.k8s.io"),
+    UpstreamRule("gcr.io", "https://gcr.io"),
+    UpstreamRule("mcr.microsoft.com", "https://mcr.microsoft.com"),
+    UpstreamRule("public.ecr.aws", "https://public.ecr.aws"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything the operator decides. Without a file: a mirror of the public registries for this machine."""
+
+    server: Server = Server()
+    storage: Storage = Storage()
+    access: Access = Access()
+    log: Log = Log()
+    upstreams: tuple[UpstreamRule, ...] = UPSTREAMS_DEFAULT

@@ -1,0 +1,146 @@
+"""Listing: tags, referrers, repositories; of upstreams with the freshness rules of tags, and stale when they fail."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+import orjson
+
+from mirror.oci import media
+from mirror.oci.digest import Digest
+from mirror.oci.errors import ManifestUnknown, NameUnknown, UpstreamError, UpstreamTimeout
+from mirror.oci.names import Repository
+from mirror.registry.fill import HEADERS_S_MAX
+from mirror.registry.flights import Flights
+from mirror.registry.pull import REVALIDATE_S_MAX
+from mirror.registry.upstreams import Source, Upstreams
+from mirror.rules.freshness import Need, age_state
+from mirror.store.catalog import Catalog, Referrer
+from mirror.store.entries import Document
+from mirror.store.index import Index
+
+TAGS_MAX: Final = 100_000  # one repository's list, as the upstream client bounds it
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Something listed; `stale_s` is its age in seconds when upstream could not confirm it."""
+
+    items: list[Any]
+    stale_s: float | None = None
+
+
+class Discovery:
+    """Tags and referrers of repositories, and the catalog of them."""
+
+    def __init__(self, index: Index, catalog: Catalog, upstreams: Upstreams, flights: Flights) -> None:
+        self._index = index
+        self._catalog = catalog
+        self._upstreams = upstreams
+        self._flights = flights
+
+    async def tags(self, repository: Repository) -> Listing:
+        """Return all tags in lexical order. Raises NameUnknown and UpstreamError."""
+        if repository.owned:
+            if not self._index.owned(repository.name):
+                raise NameUnknown(f"no repository {repository}")
+            return Listing(self._index.tags(repository, "", TAGS_MAX))
+        source = self._upstreams.source(repository)
+
+        async def ask() -> bytes:
+            return orjson.dumps(sorted(set(await source.upstream.tags(source.name, Need.TAG))))
+
+        try:
+            body, stale_s = await self._document(source, "tags", ask)
+        except UpstreamError as error:
+            known = self._index.tags(repository, "", TAGS_MAX)
+            if not known:
+                raise source.told(error) from None
+            return Listing(known, 0.0)
+        return Listing(msgspec.json.decode(body, type=list[str]), stale_s)
+
+    async def referrers(self, repository: Repository, subject: Digest) -> Listing:
+        """Return the descriptors of manifests whose subject is `subject`.
+
+        Of a cached repository never an empty list when upstream merely failed: that would hide signatures.
+        """
+        if repository.owned:
+            rows = await self._catalog.referrers(repository, subject)
+            return Listing([_descriptor(row) for row in rows])
+        source = self._upstreams.source(repository)
+
+        async def ask() -> bytes:
+            found = await source.upstream.referrers(source.name, subject, Need.TAG)
+            return await self._fallback(source, subject) if found is None else found
+
+        try:
+            body, stale_s = await self._document(source, f"referrers {subject}", ask)
+        except UpstreamError as error:
+            raise source.told(error) from None
+        return Listing(_descriptors(body), stale_s)
+
+    async def repositories(self, last: Repository | None, limit: int) -> list[Repository]:
+        return await self._catalog.repositories(last, limit)
+
+    async def _fallback(self, source: Source, subject: Digest) -> bytes:
+        """Read the tag that stands for the referrers API (distribution-spec, "Referrers Tag Schema")."""
+        tag = f"{subject.algorithm}-{subject.hex}"[:128]
+        try:
+            return (await source.upstream.get_manifest(source.name, tag, Need.TAG)).data
+        except ManifestUnknown:
+            return orjson.dumps({"manifests": []})
+
+    async def _document(
+        self, source: Source, key: str, ask: Callable[[], Awaitable[bytes]]
+    ) -> tuple[bytes, float | None]:
+        """Return a listing of upstream's, kept as long as a tag is, and its age when it is served stale."""
+        held = self._index.document(source.repository, key)
+        age_s = time.time() - held.checked_at if held else 0.0
+        state = age_state(source.upstream.rule, age_s) if held else "expired"
+        if held is not None and state == "fresh":
+            return held.body, None
+        limit_s = REVALIDATE_S_MAX if state == "stale" else HEADERS_S_MAX
+        try:
+            async with asyncio.timeout(limit_s):
+                return await self._flights.join((key, source.repository), lambda: self._renew(source, key, ask)), None
+        except TimeoutError:
+            error: UpstreamError = UpstreamTimeout(f"{source.repository}: upstream has not answered within {limit_s} s")
+        except UpstreamError as failure:
+            error = failure
+        if held is None or state != "stale":
+            raise error
+        return held.body, age_s
+
+    async def _renew(self, source: Source, key: str, ask: Callable[[], Awaitable[bytes]]) -> bytes:
+        body = await ask()
+        await self._index.put_document(source.repository, key, Document(body, time.time()))
+        return body
+
+
+def _descriptor(referrer: Referrer) -> dict[str, Any]:
+    """Describe a referrer as distribution-spec, "Listing Referrers", wants it."""
+    described = {
+        "mediaType": referrer.media_type,
+        "digest": str(referrer.digest),
+        "size": referrer.size,
+        "artifactType": referrer.artifact_type,
+        "annotations": dict(referrer.annotations),
+    }
+    return {key: value for key, value in described.items() if value or key == "size"}
+
+
+def _descriptors(body: bytes) -> list[Any]:
+    """Return the descriptors of an index that an upstream sent. Raises UpstreamError when it is none."""
+    try:
+        return [dict(item) for item in orjson.loads(body)["manifests"] or []]
+    except (ValueError, TypeError, KeyError):
+        raise UpstreamError("upstream's list of referrers is not an OCI index") from None
+
+
+def referrers_index(descriptors: list[Any], artifact_type: str | None) -> bytes:
+    """Write the answer of the referrers API, filtered when a type is asked for."""
+    chosen = [item for item in descriptors if artifact_type is None or item.get("artifactType") == artifact_type]
+    return orjson.dumps({"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": chosen})

@@ -1,0 +1,84 @@
+"""The fills under way: one per digest, whatever the name that was asked for."""
+
+import asyncio
+import os
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from mirror import telemetry
+from mirror.oci.digest import Digest
+from mirror.oci.errors import RegistryError, Unavailable, UpstreamError
+from mirror.registry.fill import BlobSource, Fill
+from mirror.registry.flights import Spawn
+from mirror.store.disk import full_disk_refused
+from mirror.store.entries import INLINE_BYTES_MAX, BlobEntry
+from mirror.store.files import Files
+from mirror.store.index import Index
+from mirror.store.sparse import SparseFile
+
+FILLS_MAX: Final = 1_000  # each holds one file descriptor and up to 2 MiB of bytes between socket and disk
+
+log = structlog.get_logger()
+
+
+class Fills:
+    """The fills under way, one per digest."""
+
+    def __init__(self, files: Files, index: Index, spawn: Spawn) -> None:
+        self._files = files
+        self._index = index
+        self._spawn = spawn
+        self._under_way: dict[Digest, Fill] = {}
+
+    def find(self, digest: Digest) -> Fill | None:
+        return self._under_way.get(digest)
+
+    def join(self, digest: Digest, size: int | None, source: BlobSource) -> Fill:
+        """Return the one fill of `digest`, started if need be. Not async on purpose: no await, so no race."""
+        fill = self._under_way.get(digest)
+        if fill is None:
+            if len(self._under_way) >= FILLS_MAX:
+                raise Unavailable(f"{FILLS_MAX} blobs are being fetched already", headers={"Retry-After": "5"})
+            staged = SparseFile(self._files.fill_path(digest), digest)
+            fill = Fill(digest, size, source, staged, self._spawn)
+            self._under_way[digest] = fill
+            self._spawn(self._run(fill), f"fill {digest}")
+        return fill
+
+    async def _run(self, fill: Fill) -> None:
+        """Fetch, verify, publish, index. After the last of these a reader finds the blob in the index instead."""
+        error: RegistryError | None = None
+        try:
+            with telemetry.FILLS.track_inprogress():
+                await fill.run()
+                await self._publish(fill)
+        except RegistryError as refusal:
+            error = refusal
+        except OSError as fault:
+            error = UpstreamError(f"{fill.digest} could not be written: {fault.strerror}")
+        except asyncio.CancelledError:
+            error = Unavailable("the node is stopping")
+            raise
+        finally:
+            del self._under_way[fill.digest]
+            if error is not None:
+                await self._keep_partial(fill, error)
+            fill.finish(error)
+
+    async def _keep_partial(self, fill: Fill, error: RegistryError) -> None:
+        """Leave what came for the next try, in this process or a later one."""
+        log.warning("fill failed", digest=str(fill.digest), front=fill.staged.front, reason=error.message)
+        with suppress(OSError):
+            await asyncio.to_thread(fill.staged.write_note)
+
+    async def _publish(self, fill: Fill) -> None:
+        assert fill.size is not None
+        with full_disk_refused():
+            data = None
+            if fill.size <= INLINE_BYTES_MAX:
+                data = await asyncio.to_thread(os.pread, fill.staged.file.fileno(), fill.size, 0)
+            await asyncio.to_thread(self._files.publish, fill.staged.path, fill.digest)
+            await asyncio.to_thread(fill.staged.forget)
+        await self._index.put_blob(fill.digest, BlobEntry(fill.size, fill.staged.checksum(), data))

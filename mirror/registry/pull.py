@@ -1,0 +1,229 @@
+"""Pulling: from the store when it can, through the upstream when it must (DESIGN walks 1 and 2).
+
+A tag is served without a call inside its window, then re-checked by one HEAD for all who ask; a digest is never
+re-checked. An upstream that fails leaves what we have standing, and the answer says how old it is.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from mirror import telemetry
+from mirror.oci.digest import Digest
+from mirror.oci.errors import (
+    BlobUnknown,
+    ManifestInvalid,
+    ManifestUnknown,
+    NameUnknown,
+    RegistryError,
+    UpstreamError,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
+from mirror.oci.names import Reference, Repository
+from mirror.registry.absences import Absences
+from mirror.registry.fill import HEADERS_S_MAX
+from mirror.registry.flights import Flights
+from mirror.registry.manifests import Manifests, read_manifest
+from mirror.registry.upstreams import Source, Upstreams
+from mirror.rules.freshness import Need, tag_state
+from mirror.store.catalog import Catalog
+from mirror.store.entries import Member, TagEntry
+from mirror.store.index import Index
+
+REVALIDATE_S_MAX: Final = 0.9  # with an answer in hand a client waits at most this for a better one (RELIABILITY G8)
+PROOF_S: Final = 10.0  # an upstream that answered this recently is believed to be there
+PROBE_S_MAX: Final = 3.0
+UNKNOWN: Final = (ManifestUnknown, BlobUnknown, NameUnknown)
+
+
+@dataclass(frozen=True, slots=True)
+class PulledManifest:
+    """A manifest to send. `stale_s` is its age in seconds when upstream could not confirm it, else None."""
+
+    digest: Digest
+    media_type: str
+    data: bytes
+    stale_s: float | None = None
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers that own up to a stale answer (RFC 9111 section 5.1; RFC 7234 section 5.5.2)."""
+        return stale_headers(self.stale_s)
+
+
+def stale_headers(stale_s: float | None) -> Mapping[str, str]:
+    if stale_s is None:
+        return {}
+    return {"Age": str(max(0, int(stale_s))), "Warning": '111 mirror "Revalidation Failed: upstream did not answer"'}
+
+
+class PullManifests:
+    """What manifest GET and HEAD need."""
+
+    def __init__(
+        self, index: Index, catalog: Catalog, manifests: Manifests, upstreams: Upstreams, flights: Flights
+    ) -> None:
+        self._index = index
+        self._catalog = catalog
+        self._manifests = manifests
+        self._upstreams = upstreams
+        self._flights = flights
+        self._absences = Absences()
+
+    async def pull(self, repository: Repository, reference: Reference) -> PulledManifest:
+        """Return a manifest by tag or digest. Raises ManifestUnknown and UpstreamError."""
+        if repository.owned:
+            return await self._pull_owned(repository, reference)
+        if isinstance(reference, Digest):
+            return await self._pull_digest(repository, reference)
+        return await self._pull_tag(repository, reference)
+
+    async def _pull_owned(self, repository: Repository, reference: Reference) -> PulledManifest:
+        digest = reference if isinstance(reference, Digest) else self._tagged(repository, reference)
+        found = await self._manifests.read(repository, digest) if digest else None
+        if found is None or digest is None:
+            raise ManifestUnknown(f"{repository} has no manifest {reference}", detail={"reference": str(reference)})
+        telemetry.pulled("", "manifest", "hit")
+        return PulledManifest(digest, found[0].media_type, found[1])
+
+    def _tagged(self, repository: Repository, tag: str) -> Digest | None:
+        entry = self._index.tag(repository, tag)
+        return entry.digest if entry else None
+
+    # By tag.
+
+    async def _pull_tag(self, repository: Repository, tag: str) -> PulledManifest:
+        source = self._upstreams.source(repository)
+        entry = self._index.tag(repository, tag)
+        now = time.time()
+        state = tag_state(source.upstream.rule, tag, entry.checked_at, now) if entry else "unknown"
+        if entry is not None and state == "fresh":
+            return await self._pull_digest(repository, entry.digest)
+        try:
+            digest = await self._ask_tag(source, tag, entry, has_answer=state == "stale")
+        except UpstreamError as error:
+            if entry is None or state != "stale":
+                raise source.told(error) from None
+            return await self._pull_stale(repository, entry, now)
+        return await self._pull_digest(repository, digest)
+
+    async def _pull_stale(self, repository: Repository, entry: TagEntry, now: float) -> PulledManifest:
+        found = await self._pull_digest(repository, entry.digest)
+        telemetry.pulled(repository.upstream, "manifest", "stale")
+        return PulledManifest(found.digest, found.media_type, found.data, now - entry.checked_at)
+
+    async def _ask_tag(self, source: Source, tag: str, entry: TagEntry | None, *, has_answer: bool) -> Digest:
+        """Return what the tag means upstream, asked once for all callers. Raises ManifestUnknown and UpstreamError."""
+        key = ("tag", source.repository, tag)
+        self._absences.check(key)
+        limit_s = REVALIDATE_S_MAX if has_answer else HEADERS_S_MAX
+        try:
+            async with asyncio.timeout(limit_s):
+                if entry is None:
+                    return await self._flights.join(key, lambda: self._fetch(source, tag, Need.TAG, (tag,)))
+                return await self._flights.join(key, lambda: self._revalidate(source, tag, entry))
+        except UNKNOWN as error:
+            self._absences.note(key, error)
+            if entry is not None:
+                await self._catalog.delete_tag(source.repository, tag, time.time())
+            raise
+        except TimeoutError:
+            raise UpstreamTimeout(f"{source.repository}: upstream has not answered within {limit_s} s") from None
+
+    async def _revalidate(self, source: Source, tag: str, entry: TagEntry) -> Digest:
+        """Ask by HEAD, which no registry counts as a pull; fetch only what changed."""
+        head = await source.upstream.head_manifest(source.name, tag, Need.REVALIDATION)
+        if head.digest == entry.digest:
+            self._index.post_touch_tag(source.repository, tag, time.time())
+            return entry.digest
+        if head.digest is None:
+            return await self._fetch(source, tag, Need.REVALIDATION, (tag,))
+        if self._index.member(source.repository, head.digest) is not None:
+            await self._catalog.set_tag(source.repository, tag, head.digest, time.time())
+            return head.digest
+        return await self._fetch(source, head.digest, Need.REVALIDATION, (tag,))
+
+    # By digest.
+
+    async def _pull_digest(self, repository: Repository, digest: Digest) -> PulledManifest:
+        source = self._upstreams.source(repository)
+        found = await self._manifests.read(repository, digest)
+        if found is not None:
+            telemetry.pulled(repository.upstream, "manifest", "hit")
+        else:
+            await self._ask_digest(source, digest)
+            found = await self._manifests.read(repository, digest)
+            telemetry.pulled(repository.upstream, "manifest", "filled")
+        if found is None:
+            raise ManifestUnknown(f"{repository} has no manifest {digest}")
+        await self._check_deliverable(source, digest, *found)
+        return PulledManifest(digest, found[0].media_type, found[1])
+
+    async def _ask_digest(self, source: Source, digest: Digest) -> None:
+        key = ("manifest", source.repository, digest)
+        self._absences.check(key)
+        try:
+            async with asyncio.timeout(HEADERS_S_MAX):
+                await self._flights.join(key, lambda: self._fetch_digest(source, digest))
+        except UNKNOWN as error:
+            self._absences.note(key, error)
+            raise
+        except TimeoutError:
+            raise UpstreamTimeout(f"{source.repository}: upstream has not answered for {digest}") from None
+        except UpstreamError as error:
+            raise source.told(error) from None
+
+    async def _fetch_digest(self, source: Source, digest: Digest) -> Digest:
+        """Fetch a manifest, or only prove that it belongs there when its bytes are here under another name."""
+        data = await self._manifests.read_bytes(digest)
+        if data is None:
+            return await self._fetch(source, digest, Need.DIGEST, ())
+        head = await source.upstream.head_manifest(source.name, digest, Need.DIGEST)
+        return await self._keep(source, data, head.media_type, digest.algorithm, ())
+
+    async def _fetch(self, source: Source, reference: Reference, need: Need, tags: tuple[str, ...]) -> Digest:
+        fetched = await source.upstream.get_manifest(source.name, reference, need)
+        algorithm = reference.algorithm if isinstance(reference, Digest) else "sha256"
+        return await self._keep(source, fetched.data, fetched.media_type, algorithm, tags)
+
+    async def _keep(
+        self, source: Source, data: bytes, media_type: str, algorithm: str, tags: tuple[str, ...]
+    ) -> Digest:
+        try:
+            manifest = await read_manifest(data, media_type)
+        except ManifestInvalid as error:
+            raise UpstreamError(f"{source.repository}: upstream's manifest is refused: {error.message}") from None
+        return await self._manifests.keep(source.repository, data, manifest, algorithm=algorithm, tags=tags)
+
+    # Podman and skopeo tie a whole pull to the registry that gave the manifest (CLIENTS quirk 2).
+
+    async def _check_deliverable(self, source: Source, digest: Digest, member: Member, data: bytes) -> None:
+        """Refuse a manifest whose blobs can be neither served nor fetched now. Raises UpstreamUnavailable."""
+        if member.whole:
+            return
+        if await self._manifests.complete(source.repository, data, member.media_type):
+            self._index.post_mark_whole(source.repository, digest)
+            return
+        if _believed_there(source) or await self._proved_there(source):
+            return
+        raise UpstreamUnavailable(
+            f"{source.repository}@{digest} is known here, but not all of its blobs are, and upstream does not answer"
+        )
+
+    async def _proved_there(self, source: Source) -> bool:
+        if not source.upstream.reachable(time.monotonic()):
+            return False
+        try:
+            async with asyncio.timeout(PROBE_S_MAX):
+                await self._flights.join(("ping", source.repository.upstream), lambda: source.upstream.ping(Need.TAG))
+        except (RegistryError, TimeoutError):
+            return False
+        return True
+
+
+def _believed_there(source: Source) -> bool:
+    now = time.monotonic()
+    return source.upstream.reachable(now) and now - source.upstream.last_success_at < PROOF_S

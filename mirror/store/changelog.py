@@ -1,0 +1,31 @@
+"""The change log, read: what every consumer does with a cursor of its own. Written by the ledger alone."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+
+from mirror.store.changes import Change, read_change
+from mirror.store.database import Database
+from mirror.store.tables import changes
+
+
+async def read_changes(database: Database, after: int, limit: int) -> list[Change]:
+    """Read up to `limit` changes behind the seq `after`, oldest first."""
+    async with database.read() as connection:
+        rows = await connection.execute(
+            select(changes).where(changes.c.seq > after).order_by(changes.c.seq).limit(limit)
+        )
+        return [read_change(row) for row in rows.mappings()]
+
+
+async def recent_changes(database: Database, limit: int) -> Sequence[Change]:
+    """Read the newest `limit` changes, newest first."""
+    async with database.read() as connection:
+        rows = await connection.execute(select(changes).order_by(changes.c.seq.desc()).limit(limit))
+        return [read_change(row) for row in rows.mappings()]
+
+
+async def last_seq(database: Database) -> int:
+    """Return the seq of the newest change, 0 when there is none."""
+    recent = await recent_changes(database, 1)
+    return recent[0].seq if recent else 0

@@ -1,0 +1,87 @@
+"""Changes: the log that everything else follows. One row for each thing that became different, in the order of commit.
+
+Source: DESIGN section 2, "The change log is the spine". A change carries all that its readers need (`detail`), for the
+rows it speaks of may be gone when it is read. Pure.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, get_args
+
+import orjson
+
+from mirror.oci.digest import Digest, parse_digest
+from mirror.oci.manifest import Descriptor, Manifest
+from mirror.oci.names import Repository
+
+Kind = Literal[
+    "repository.created",
+    "manifest.put",  # detail: media_type, size, whole, artifact_type, subject, blobs, manifests (see manifest_detail)
+    "manifest.deleted",
+    "blob.linked",  # detail: media_type, size
+    "blob.unlinked",
+    "tag.set",
+    "tag.deleted",
+]
+KINDS: Final = get_args(Kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change. `seq` is 0 until the log has given it its place; `at` is in unix seconds."""
+
+    kind: Kind
+    repository: Repository
+    at: float
+    digest: Digest | None = None
+    tag: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    seq: int = 0
+
+    @property
+    def named(self) -> Digest:
+        """The digest of a change that has one: all but those of a repository."""
+        assert self.digest is not None
+        return self.digest
+
+    def row(self) -> dict[str, Any]:
+        """Return the change as a row of the log, without its seq."""
+        return {
+            "at": self.at,
+            "upstream": self.repository.upstream,
+            "repository": self.repository.name,
+            "kind": self.kind,
+            "digest": str(self.digest) if self.digest else None,
+            "tag": self.tag or None,
+            "detail": orjson.dumps(self.detail).decode(),
+        }
+
+
+def read_change(row: Mapping[Any, Any]) -> Change:
+    """Read a row of the log."""
+    return Change(
+        kind=row["kind"],
+        repository=Repository(row["upstream"], row["repository"]),
+        at=row["at"],
+        digest=parse_digest(row["digest"]) if row["digest"] else None,
+        tag=row["tag"] or "",
+        detail=orjson.loads(row["detail"]),
+        seq=row["seq"],
+    )
+
+
+def manifest_detail(manifest: Manifest, size: int, *, whole: bool) -> dict[str, Any]:
+    """Say of a manifest what readers of the log need: children as [digest, size in bytes, media type]."""
+    return {
+        "media_type": manifest.media_type,
+        "size": size,
+        "whole": whole,
+        "artifact_type": manifest.artifact_type,
+        "subject": str(manifest.subject.digest) if manifest.subject else None,
+        "blobs": [_child(blob) for blob in manifest.blobs],
+        "manifests": [_child(child) for child in manifest.manifests],
+    }
+
+
+def _child(descriptor: Descriptor) -> tuple[str, int, str]:
+    return str(descriptor.digest), descriptor.size, descriptor.media_type

@@ -1,0 +1,100 @@
+"""Index records: what LMDB holds of a blob, a member, a tag and a document, and how it is packed.
+
+Packed by `struct`, not JSON: a warm pull unpacks three of them in well under a microsecond. Little-endian, fixed head,
+text or bytes behind it. A change of any layout is a new LAYOUT: the index is then rebuilt, never migrated. Pure.
+"""
+
+from dataclasses import dataclass
+from struct import Struct
+from typing import Final, Literal
+
+import xxhash
+
+from mirror.oci.digest import Digest, digest_from_key
+
+LAYOUT: Final = 1
+INLINE_BYTES_MAX: Final = 65_536  # below it a copy out of the map is cheaper than open, fstat and sendfile
+
+BLOB: Final = Struct("<QQ")  # size in bytes, xxh3_64 or 0
+MEMBER: Final = Struct("<Bq")  # flags, size in bytes or -1; the media type follows
+TAG: Final = Struct("<d")  # checked at, unix seconds; the digest's key follows
+DOCUMENT: Final = Struct("<d")  # checked at, unix seconds; the body follows
+COUNT: Final = Struct("<Q")
+
+IS_MANIFEST: Final = 1  # pulled at /manifests/
+IS_LINKED: Final = 2  # pulled at /blobs/; the same bytes may be both
+IS_WHOLE: Final = 4  # a manifest whose blobs were all here when last looked
+
+MemberKind = Literal["manifest", "blob"]
+
+
+@dataclass(frozen=True, slots=True)
+class BlobEntry:
+    """Bytes that are here, in all repositories: how many, their xxh3_64 (0 = not taken), themselves when small."""
+
+    size: int
+    checksum: int = 0
+    data: bytes | None = None
+
+    def pack(self) -> bytes:
+        return BLOB.pack(self.size, self.checksum)
+
+
+def blob_entry(data: bytes) -> BlobEntry:
+    """Make the entry of bytes in hand, with the bytes in it if they are small."""
+    return BlobEntry(len(data), xxhash.xxh3_64_intdigest(data), data if len(data) <= INLINE_BYTES_MAX else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A digest that one repository may serve. Its bytes need not be here: a cached repository knows what to fetch.
+
+    `linked` tells whether it may be pulled as a blob: true of every blob, and of a manifest pushed as a blob as well.
+    `size` in bytes is -1 when unknown; of a blob not yet here it is what a manifest claims.
+    """
+
+    kind: MemberKind
+    media_type: str
+    size: int
+    whole: bool = False
+    linked: bool = False
+
+    def pack(self) -> bytes:
+        flags = IS_MANIFEST * (self.kind == "manifest") | IS_LINKED * self.linked | IS_WHOLE * self.whole
+        return MEMBER.pack(flags, self.size) + self.media_type.encode()
+
+
+def read_member(record: bytes) -> Member:
+    flags, size = MEMBER.unpack_from(record)
+    kind: MemberKind = "manifest" if flags & IS_MANIFEST else "blob"
+    return Member(kind, record[MEMBER.size :].decode(), size, bool(flags & IS_WHOLE), bool(flags & IS_LINKED))
+
+
+@dataclass(frozen=True, slots=True)
+class TagEntry:
+    """What a tag points at, and when (unix seconds) that was last known to be so."""
+
+    digest: Digest
+    checked_at: float
+
+    def pack(self) -> bytes:
+        return TAG.pack(self.checked_at) + self.digest.key()
+
+
+def read_tag_entry(record: bytes) -> TagEntry:
+    return TagEntry(digest_from_key(record[TAG.size :]), TAG.unpack_from(record)[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """An upstream's answer kept as it came, e.g. a list of tags, and when (unix seconds) it was asked for."""
+
+    body: bytes
+    checked_at: float
+
+    def pack(self) -> bytes:
+        return DOCUMENT.pack(self.checked_at) + self.body
+
+
+def read_document(record: bytes) -> Document:
+    return Document(record[DOCUMENT.size :], DOCUMENT.unpack_from(record)[0])

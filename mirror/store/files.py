@@ -1,0 +1,180 @@
+"""Blob files: the truth about bytes. A file under `blobs/` is complete and verified, or it is not there.
+
+Source: DESIGN section 2, "Order of writes"; RELIABILITY 3.1. Builds paths from parsed digests only, never from a name
+that a client sent. Everything here blocks and belongs in a thread, except `open_blob`, two system calls for the loop.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from mirror.oci.digest import HEX_LENGTHS, Digest, parse_digest
+from mirror.oci.errors import DigestInvalid
+from mirror.store.disk import (
+    DIRECTORY_MODE,
+    FILE_MODE,
+    full_disk_refused,
+    make_directory,
+    open_private,
+    sync_directory,
+    sync_file,
+)
+from mirror.store.entries import INLINE_BYTES_MAX, BlobEntry, blob_entry
+
+SHARDS: Final = 256  # two hex digits: a million blobs are 4,000 names a directory
+_STAGES: Final = ("fills", "uploads", "writes")
+
+
+class StoreLocked(Exception):
+    """Another process has this storage root open: two would overwrite each other's index."""
+
+
+class Files:
+    """The files under one storage root, held by this process alone until `close`. Raises StoreLocked when it is not."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._blobs = f"{root}/blobs"
+        self._stage = root / "stage"
+        with full_disk_refused():
+            root.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+            self._lock = _lock(root / "lock")
+            self._make_tree()
+
+    def _make_tree(self) -> None:
+        """Make every directory now and sync it, so that the path of a push never has to. Drop half-written files."""
+        shutil.rmtree(self._stage / "writes", ignore_errors=True)
+        for directory in (self.root / "blobs", self._stage, *(self._stage / name for name in _STAGES)):
+            make_directory(directory)
+        for algorithm in HEX_LENGTHS:
+            make_directory(self.root / "blobs" / algorithm)
+            for shard in range(SHARDS):
+                make_directory(self.root / "blobs" / algorithm / f"{shard:02x}")
+            sync_directory(self.root / "blobs" / algorithm)
+        for directory in (self.root / "blobs", self._stage, self.root, self.root.parent):
+            sync_directory(directory)
+
+    def close(self) -> None:
+        os.close(self._lock)
+
+    def path(self, digest: Digest) -> Path:
+        return Path(self._path(digest))
+
+    def fill_path(self, digest: Digest) -> Path:
+        """Return where a cache fill of `digest` is staged; it may be there from before a restart."""
+        return self.fills / f"{digest.algorithm}-{digest.hex}"
+
+    def upload_path(self, session: str) -> Path:
+        """Return where the push upload `session` (32 hex digits) is staged."""
+        return self.uploads / session
+
+    @property
+    def fills(self) -> Path:
+        return self._stage / "fills"
+
+    @property
+    def uploads(self) -> Path:
+        return self._stage / "uploads"
+
+    def publish(self, staged: Path, digest: Digest) -> None:
+        """Give the verified bytes in `staged` their name, durably. Blocks. Its equal may be there.
+
+        Raises StorageFull or OSError; then `staged` is gone, for bytes whose fsync failed must not be used again.
+        """
+        target = self.path(digest)
+        with full_disk_refused():
+            try:
+                sync_file(staged)
+                staged.rename(target)
+            except OSError:
+                staged.unlink(missing_ok=True)
+                raise
+            sync_directory(target.parent)
+
+    def write(self, digest: Digest, data: bytes) -> None:
+        """Store small bytes, whose digest the caller has checked, under their name, durably. Blocks."""
+        staged = self._stage / "writes" / uuid4().hex
+        with full_disk_refused():
+            try:
+                with open_private(staged) as file:
+                    file.write(data)
+            except OSError:
+                staged.unlink(missing_ok=True)
+                raise
+        self.publish(staged, digest)
+
+    def open_blob(self, digest: Digest, size: int) -> int | None:
+        """Open a blob for reading: a file descriptor that the caller closes, or None unless `size` bytes are there."""
+        try:
+            descriptor = os.open(self._path(digest), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        if os.fstat(descriptor).st_size == size:
+            return descriptor
+        os.close(descriptor)
+        return None
+
+    def size(self, digest: Digest) -> int | None:
+        """Return how many bytes the file of `digest` has; None when there is none."""
+        try:
+            return self.path(digest).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def read(self, digest: Digest) -> bytes | None:
+        """Return the bytes of a small blob; None when it is not here. Blocks."""
+        try:
+            return self.path(digest).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def entry(self, digest: Digest) -> BlobEntry | None:
+        """Look at the file of `digest` and say what the index should; None when it is not here. Blocks."""
+        size = self.size(digest)
+        if size is None or size > INLINE_BYTES_MAX:
+            return None if size is None else BlobEntry(size)
+        data = self.read(digest)
+        return None if data is None else blob_entry(data)
+
+    def remove(self, digest: Digest) -> None:
+        """Delete a blob file. The index entry goes first: an entry without a file must never be."""
+        self.path(digest).unlink(missing_ok=True)
+
+    def quarantine(self, digest: Digest) -> None:
+        """Put a blob file of wrong bytes aside, for a human to look at."""
+        aside = self.root / "quarantine"
+        make_directory(aside)
+        self.path(digest).rename(aside / f"{digest.algorithm}-{digest.hex}")
+
+    def scan(self) -> Iterator[tuple[Digest, int]]:
+        """Walk all blobs with their sizes in bytes. Blocks; one directory of names in memory at a time."""
+        for algorithm in HEX_LENGTHS:
+            for shard in range(SHARDS):
+                yield from _shard(f"{self._blobs}/{algorithm}/{shard:02x}", algorithm)
+
+    def _path(self, digest: Digest) -> str:
+        return f"{self._blobs}/{digest.algorithm}/{digest.hex[:2]}/{digest.hex}"
+
+
+def _lock(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise StoreLocked(f"{path.parent} is in use by another process") from None
+    return descriptor
+
+
+def _shard(directory: str, algorithm: str) -> Iterator[tuple[Digest, int]]:
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            try:
+                yield parse_digest(f"{algorithm}:{entry.name}"), entry.stat(follow_symlinks=False).st_size
+            except (DigestInvalid, FileNotFoundError):
+                # A stranger's file, or one that was deleted while we walked: neither is a blob.
+                continue

@@ -1,0 +1,196 @@
+"""The ledger: the one writer of the database. Groups waiting mutations into one commit, then lets the index follow.
+
+Source: DESIGN section 2, "Order of writes". The SQL commit is the acknowledgement, the projection comes after it, the
+callers are answered after both. Changes reach the index in the order of their seq and none is left out: what the index
+could not take waits here and goes first the next time. `run` is a coroutine that the node owns.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeVar, cast
+
+import structlog
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import Unavailable
+from mirror.oci.names import Repository
+from mirror.store import tables
+from mirror.store.changes import Change
+from mirror.store.database import Database
+from mirror.store.entries import BlobEntry
+from mirror.store.files import Files
+from mirror.store.index import Index
+
+BATCH_MAX: Final = 64  # mutations a commit: 64 together already cost the disk a sixty-fourth each
+QUEUE_MAX: Final = 1_000  # mutations waiting; who comes later waits in front of the queue
+MUTATION_S_MAX: Final = 30.0  # a commit takes milliseconds: after this the disk hangs
+BEHIND_MAX: Final = 10_000  # changes that the index may owe us before nothing more is written
+
+T = TypeVar("T")
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Entry:
+    """One mutation at work: its connection, the changes that it makes, and the bytes that its caller has at hand."""
+
+    connection: AsyncConnection
+    changes: list[Change] = field(default_factory=list)
+    seen: dict[Digest, BlobEntry] = field(default_factory=dict)
+
+    async def repository_id(self, repository: Repository) -> int | None:
+        found = await self.connection.execute(
+            select(tables.repositories.c.id).where(
+                tables.repositories.c.upstream == repository.upstream, tables.repositories.c.name == repository.name
+            )
+        )
+        return found.scalar()
+
+    async def make_repository(self, repository: Repository, at: float) -> int:
+        """Return the id of `repository`, which exists from now on."""
+        known = await self.repository_id(repository)
+        if known is not None:
+            return known
+        made = await self.connection.execute(
+            insert(tables.repositories)
+            .values(upstream=repository.upstream, name=repository.name, created_at=at)
+            .returning(tables.repositories.c.id)
+        )
+        self.changes.append(Change("repository.created", repository, at))
+        return int(made.scalar_one())
+
+
+Mutation = Callable[[Entry], Awaitable[T]]
+
+
+@dataclass(slots=True)
+class _Waiting:
+    mutation: Mutation[Any]
+    answer: asyncio.Future[Any]
+    outcome: Any = None
+    failed: bool = False
+
+
+class Ledger:
+    """Takes mutations from many callers, commits them in groups."""
+
+    def __init__(self, database: Database, index: Index, files: Files) -> None:
+        self._database = database
+        self._index = index
+        self._files = files
+        self._queue: asyncio.Queue[_Waiting | None] = asyncio.Queue(QUEUE_MAX)
+        self._behind: list[Change] = []
+        self._closing = False
+        self._stopped = asyncio.Event()
+
+    async def commit(self, mutation: Mutation[T]) -> T:
+        """Run `mutation` in a transaction; return its answer once it is committed and in the index.
+
+        Raises what `mutation` raises, and then nothing of it is kept; Unavailable when the disk does not answer.
+        """
+        if self._closing:
+            raise Unavailable("the database is closing")
+        waiting = _Waiting(mutation, asyncio.get_running_loop().create_future())
+        try:
+            async with asyncio.timeout(MUTATION_S_MAX):
+                await self._queue.put(waiting)
+                return cast("T", await waiting.answer)
+        except TimeoutError:
+            raise Unavailable("the database on this disk does not answer") from None
+
+    async def run(self) -> None:
+        """Commit what comes until `stop`. Spawned once, by the node."""
+        try:
+            while batch := await self._take():
+                await self._commit_all(batch)
+        finally:
+            self._closing = True
+            self._stopped.set()
+
+    async def stop(self) -> None:
+        """Let `run` return after what is queued now, and wait for that."""
+        self._closing = True
+        try:
+            async with asyncio.timeout(MUTATION_S_MAX):
+                await self._queue.put(None)
+                await self._stopped.wait()
+        except TimeoutError:
+            _log.error("mutations lost: the database did not answer", waiting=self._queue.qsize())
+
+    async def _commit_all(self, batch: list[_Waiting]) -> None:
+        try:
+            changes, seen = await self._write(batch)
+            await self._project(changes, seen)
+        except Exception as error:  # noqa: BLE001 - it is the callers' answer
+            _answer_all(batch, error)
+        else:
+            _answer_all(batch, None)
+
+    async def _take(self) -> list[_Waiting]:
+        """Wait for a mutation and take those behind it along. Nothing means: stop."""
+        batch: list[_Waiting] = []
+        while len(batch) < BATCH_MAX and (not batch or not self._queue.empty()):
+            waiting = await self._queue.get()
+            if waiting is None:
+                if batch:
+                    # The batch is done first; there was room a moment ago and nobody else ran since.
+                    self._queue.put_nowait(None)
+                break
+            if not waiting.answer.done():
+                batch.append(waiting)
+        return batch
+
+    async def _write(self, batch: list[_Waiting]) -> tuple[list[Change], dict[Digest, BlobEntry]]:
+        if len(self._behind) > BEHIND_MAX:
+            await self._project([], {})
+        seen: dict[Digest, BlobEntry] = {}
+        async with self._database.write() as connection:
+            changes: list[Change] = []
+            for waiting in batch:
+                entry = Entry(connection)
+                await _attempt(waiting, entry)
+                if not waiting.failed:
+                    changes += entry.changes
+                    seen |= entry.seen
+            return await _append(connection, changes), seen
+
+    async def _project(self, changes: list[Change], seen: dict[Digest, BlobEntry]) -> None:
+        self._behind += changes
+        if self._behind:
+            await self._index.apply(self._behind, lambda digest: seen.get(digest) or self._files.entry(digest))
+            self._behind = []
+
+
+async def _attempt(waiting: _Waiting, entry: Entry) -> None:
+    """Run one mutation in a savepoint: its failure is its own."""
+    try:
+        async with entry.connection.begin_nested():
+            waiting.outcome = await waiting.mutation(entry)
+    except Exception as error:  # noqa: BLE001 - it is the caller's answer
+        waiting.outcome, waiting.failed = error, True
+
+
+async def _append(connection: AsyncConnection, changes: Iterable[Change]) -> list[Change]:
+    """Write `changes` to the log; return them with their places in it."""
+    changes = list(changes)
+    if not changes:
+        return []
+    statement = insert(tables.changes).returning(tables.changes.c.seq, sort_by_parameter_order=True)
+    placed = await connection.execute(statement, [change.row() for change in changes])
+    return [replace(change, seq=seq) for change, seq in zip(changes, placed.scalars(), strict=True)]
+
+
+def _answer_all(batch: list[_Waiting], error: Exception | None) -> None:
+    for waiting in batch:
+        if waiting.answer.done():
+            continue
+        if error is not None:
+            waiting.answer.set_exception(error)
+        elif waiting.failed:
+            waiting.answer.set_exception(waiting.outcome)
+        else:
+            waiting.answer.set_result(waiting.outcome)

@@ -1,0 +1,126 @@
+"""The store: files, database and index of one root, opened in the order that makes them agree.
+
+Source: DESIGN section 2; RELIABILITY 3.1, "Start-up". What a crash left behind is put right here, before anything is
+served: half-written files go, the index takes in what the log has behind its cursor, and what was written last is
+looked at. A missing or damaged index is built again.
+"""
+
+import asyncio
+import os
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from mirror.oci.digest import Digest, parse_digest
+from mirror.store.catalog import Catalog
+from mirror.store.changelog import last_seq, recent_changes
+from mirror.store.changes import Change
+from mirror.store.database import Database
+from mirror.store.disk import sync_directory
+from mirror.store.environment import IndexDamaged
+from mirror.store.files import Files
+from mirror.store.index import Index
+from mirror.store.ledger import Ledger
+from mirror.store.rebuild import Progress, rebuild, replay
+from mirror.store.uploads import Uploads
+from mirror.store.verify import missing
+
+RECENT_CHANGES: Final = 200  # looked at after a start: more than a disk's cache can have held back
+SAMPLE_BLOBS: Final = 2_000  # entries followed to their files at a start, recent ones first: some 10 ms
+
+Spawn = Callable[[Coroutine[Any, Any, None], str], object]
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """All that is on this node's disk. Use with `async with Store.open(...)`."""
+
+    files: Files
+    uploads: Uploads
+    index: Index
+    catalog: Catalog
+    database: Database
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, root: Path, spawn: Spawn, *, rebuilt: bool = False, progress: Progress | None = None
+    ) -> AsyncIterator["Store"]:
+        """Open the store at `root`, making it if need be; `rebuilt` builds the index anew whatever its state.
+
+        `spawn` starts the ledger's loop in a task of the node; it ends when this block does. Raises StoreLocked,
+        StorageFull and OSError.
+        """
+        async with AsyncExitStack() as stack:
+            files = await asyncio.to_thread(Files, root)
+            stack.callback(files.close)
+            database = await Database.open(root / "mirror.db")
+            stack.push_async_callback(database.close)
+            index = await _open_index(root / "index.lmdb", database, files, progress, rebuilt=rebuilt)
+            stack.push_async_callback(index.close)
+            # The names of the database and the index are new after a first start; nothing else makes them safe.
+            await asyncio.to_thread(sync_directory, root)
+            ledger = Ledger(database, index, files)
+            store = cls(files, Uploads(files), index, Catalog(database, ledger), database)
+            replayed = await replay(database, index, files)
+            await _look_at_recent(store)
+            spawn(ledger.run(), "store.ledger")
+            stack.push_async_callback(ledger.stop)
+            _log.info("store open", root=os.fspath(root), sqlite=sqlite3.sqlite_version, changes_replayed=replayed)
+            yield store
+
+
+async def _open_index(
+    path: Path, database: Database, files: Files, progress: Progress | None, *, rebuilt: bool
+) -> Index:
+    if not rebuilt:
+        try:
+            return await _open_built(path, await last_seq(database))
+        except IndexDamaged as damage:
+            _log.warning("index is built again", reason=str(damage))
+    await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+    index = Index.open(path)
+    try:
+        await rebuild(database, index, files, progress)
+    except BaseException:
+        await index.close()
+        raise
+    return index
+
+
+async def _open_built(path: Path, seq: int) -> Index:
+    index = Index.open(path)
+    try:
+        index.check_built(seq)
+    except BaseException:
+        await index.close()
+        raise
+    return index
+
+
+async def _look_at_recent(store: Store) -> None:
+    """Follow what was written last, and a sample of the rest, to the files; drop the entries of those that are gone."""
+    recent = await recent_changes(store.database, RECENT_CHANGES)
+    digests = dict.fromkeys(islice(_digests(recent), SAMPLE_BLOBS // 2))
+    some_key = os.urandom(32)
+    for mark in (b"\x01", b"\x02"):
+        digests |= dict.fromkeys(digest for digest, _ in store.index.blobs_after(mark + some_key, SAMPLE_BLOBS // 4))
+    for fault in await missing(store.files, store.index, list(digests), repair=True):
+        _log.error("blob lost", fault=fault.kind, digest=str(fault.digest))
+
+
+def _digests(changes: Iterable[Change]) -> Iterator[Digest]:
+    for change in changes:
+        if change.digest is not None:
+            yield change.digest
+        for digest, _, _ in change.detail.get("blobs", ()):
+            yield parse_digest(digest)

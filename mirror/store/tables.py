@@ -1,0 +1,118 @@
+"""The SQL tables: the truth about names. Statements that work on SQLite and on PostgreSQL alike.
+
+Source: DESIGN section 2. Digests are text as clients say them, times are unix seconds, sizes bytes. The same tables are
+made by `migrations/`; a test holds the two together.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+# SQLite gives row ids to INTEGER keys only; PostgreSQL needs the width.
+_Id = BigInteger().with_variant(Integer, "sqlite")
+
+metadata: Final = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+repositories: Final = Table(
+    "repositories",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("upstream", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    UniqueConstraint("upstream", "name"),
+)
+
+
+def _repository_id() -> "Column[int]":
+    return Column("repository_id", _Id, ForeignKey("repositories.id", ondelete="CASCADE"), nullable=False)
+
+
+manifests: Final = Table(
+    "manifests",
+    metadata,
+    _repository_id(),
+    Column("digest", Text, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("artifact_type", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("subject", Text),
+    Column("annotations", Text, nullable=False),
+    Column("pushed_at", Double, nullable=False),
+    PrimaryKeyConstraint("repository_id", "digest"),
+    Index(None, "repository_id", "subject"),
+)
+
+manifest_children: Final = Table(
+    "manifest_children",
+    metadata,
+    Column("repository_id", _Id, nullable=False),
+    Column("manifest", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("kind", Text, nullable=False),  # blob, foreign (a blob that lives elsewhere) or manifest
+    PrimaryKeyConstraint("repository_id", "manifest", "digest"),
+    ForeignKeyConstraint(
+        ["repository_id", "manifest"], ["manifests.repository_id", "manifests.digest"], ondelete="CASCADE"
+    ),
+    Index(None, "repository_id", "digest"),
+)
+
+blob_links: Final = Table(
+    "blob_links",
+    metadata,
+    _repository_id(),
+    Column("digest", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("linked_at", Double, nullable=False),
+    PrimaryKeyConstraint("repository_id", "digest"),
+    Index(None, "digest"),
+)
+
+tags: Final = Table(
+    "tags",
+    metadata,
+    _repository_id(),
+    Column("tag", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    PrimaryKeyConstraint("repository_id", "tag"),
+    Index(None, "repository_id", "digest"),
+)
+
+changes: Final = Table(
+    "changes",
+    metadata,
+    Column("seq", _Id, primary_key=True, autoincrement=True),
+    Column("at", Double, nullable=False),
+    Column("upstream", Text, nullable=False),
+    Column("repository", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("digest", Text),
+    Column("tag", Text),
+    Column("detail", Text, nullable=False),
+    # A seq is never given twice, even when the newest rows are pruned: cursors of consumers depend on it.
+    sqlite_autoincrement=True,
+)

@@ -1,0 +1,96 @@
+"""Counters and gauges of the node, in Prometheus' text format.
+
+Every label is a word of our own or the name of a configured upstream, never a client's free text: the number of series
+is bounded by the configuration (RELIABILITY A50). The hot walks' children are bound once and remembered, so that
+they pay for the addition only. Never: a file, a clock, a repository name.
+"""
+
+from functools import lru_cache
+from typing import Final, Literal
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+
+Lane = Literal["express", "normal"]
+Outcome = Literal["hit", "joined", "filled", "stale", "error"]
+Direction = Literal["read", "write"]
+
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+CHILDREN_MAX: Final = 4_096  # remembered children; far above methods x routes x statuses x lanes that really occur
+
+# A `_created` series beside each counter would double the page and tells nothing that the counter's reset does not.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+_registry = CollectorRegistry()
+ProcessCollector(registry=_registry)
+PlatformCollector(registry=_registry)
+GCCollector(registry=_registry)
+
+
+def _counter(name: str, text: str, *labels: str) -> Counter:
+    return Counter(name, text, labels, registry=_registry)
+
+
+def _gauge(name: str, text: str, *labels: str) -> Gauge:
+    return Gauge(name, text, labels, registry=_registry)
+
+
+REQUESTS = _counter("mirror_requests", "Requests answered.", "method", "route", "status", "lane")
+RESPONSE_BYTES = _counter("mirror_response_bytes", "Body bytes sent to clients.")
+PULLS = _counter("mirror_pulls", "Manifests and blobs asked for.", "upstream", "kind", "outcome")
+FILLS = _gauge("mirror_fills_in_flight", "Fetches into the store that are running.")
+FILL_BYTES = _counter("mirror_fill_bytes", "Bytes fetched into the store.", "upstream")
+UPSTREAM_REQUESTS = _counter("mirror_upstream_requests", "Requests sent upstream.", "upstream", "status")
+UPSTREAM_BUDGET = _gauge("mirror_upstream_budget_remaining", "Calls left, as upstream last told.", "upstream")
+CONNECTIONS = _gauge("mirror_connections", "Client connections that are open.")
+CONNECTIONS_REFUSED = _counter("mirror_connections_refused", "Connections closed at once: too many were open.")
+UPLOADS = _gauge("mirror_uploads_in_flight", "Upload requests that are running.")
+SLOW_CLOSED = _counter("mirror_slow_closed", "Connections closed below the minimum rate.", "direction")
+LOG_LINES_DROPPED = _counter("mirror_log_lines_dropped", "Log lines lost because nobody read them in time.")
+
+
+def answered(method: str, route: str, status: int, lane: Lane) -> None:
+    """Count a request. `route` is a word of ours (manifest, blob); `method` may be any text."""
+    _requests(method if method in METHODS else "other", route, status, lane).inc()
+
+
+def pulled(upstream: str, kind: str, outcome: Outcome) -> None:
+    """Count a pull. `upstream` is "" for our own repositories; `kind` is manifest, blob and the like."""
+    _pulls(upstream, kind, outcome).inc()
+
+
+def asked(upstream: str, status: int) -> None:
+    """Count a request sent to `upstream`; status 0 stands for no answer at all."""
+    UPSTREAM_REQUESTS.labels(upstream, _status_class(status) if status else "none").inc()
+
+
+def slow_closed(direction: Direction) -> None:
+    """Count a connection closed for being slow: `read` is a body that came, `write` an answer that went too slowly."""
+    SLOW_CLOSED.labels(direction).inc()
+
+
+@lru_cache(CHILDREN_MAX)
+def _requests(method: str, route: str, status: int, lane: Lane) -> Counter:
+    return REQUESTS.labels(method, route, _status_class(status), lane)
+
+
+@lru_cache(CHILDREN_MAX)
+def _pulls(upstream: str, kind: str, outcome: Outcome) -> Counter:
+    return PULLS.labels(upstream, kind, outcome)
+
+
+def exposition() -> bytes:
+    """Return all series as `text/plain; version=0.0.4`. Reads /proc: call it in a thread."""
+    return generate_latest(_registry)
+
+
+def _status_class(status: int) -> str:
+    return f"{status // 100}xx" if 100 <= status < 600 else "other"

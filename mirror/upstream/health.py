@@ -1,0 +1,65 @@
+"""The health of one upstream: may it be asked now, and what did its last answers mean?
+
+Breaker and budget in one place, fed by the wire, read before each call. Asks nothing itself.
+"""
+
+import math
+import time
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from mirror.oci.errors import UpstreamUnavailable
+from mirror.rules.freshness import Need
+from mirror.upstream.breaker import Breaker
+from mirror.upstream.budget import Budget
+
+
+@dataclass(slots=True)
+class Health:
+    """What is known of `upstream`, a name for messages."""
+
+    upstream: str
+    breaker: Breaker = field(default_factory=Breaker)
+    budget: Budget = field(default_factory=Budget)
+
+    def reachable(self, now: float) -> bool:
+        return self.breaker.reachable(now) and not self.budget.paused(now)
+
+    def admit(self, need: Need) -> None:
+        """Let a call through; raises UpstreamUnavailable, with Retry-After, when now is not the time."""
+        now = time.monotonic()
+        wait_s = self.budget.wait_s(need, now)
+        if wait_s:
+            raise self._not_now("has few calls left for us, or none", wait_s)
+        if not self.breaker.enter(now):
+            raise self._not_now(
+                f"is not asked after repeated failures ({self.breaker.reason})", self.breaker.wait_s(now)
+            )
+
+    def answered(self, response: aiohttp.ClientResponse) -> None:
+        """Take note of an answer of the registry itself; a 401 says nothing yet, its token may still fail."""
+        now = time.monotonic()
+        self.budget.read(response.headers, now)
+        if response.status < 500 and response.status not in (401, 429):
+            self.breaker.succeeded(now)
+
+    def denied(self) -> None:
+        """A final 401: no access, but alive."""
+        self.breaker.succeeded(time.monotonic())
+
+    def failed(self, reason: str) -> None:
+        self.breaker.failed(time.monotonic(), reason)
+
+    def timed_out(self, started_at: float) -> None:
+        """Take note of a call that ran out of time; not a failure when the registry answered meanwhile."""
+        if self.breaker.last_success_at < started_at:
+            self.failed("no answer in time")
+
+    def throttled(self, response: aiohttp.ClientResponse) -> UpstreamUnavailable:
+        """Take note of a 429 (or a 503 with a time) and return what to raise."""
+        return self._not_now("asks us to wait", self.budget.pause(response.headers, time.monotonic(), time.time()))
+
+    def _not_now(self, why: str, wait_s: float) -> UpstreamUnavailable:
+        seconds = max(1, math.ceil(wait_s))
+        return UpstreamUnavailable(f"upstream {self.upstream} {why}", headers={"Retry-After": str(seconds)})

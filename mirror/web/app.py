@@ -1,0 +1,106 @@
+"""One way in for every request: read, look up in the table, check, do, answer.
+
+The table is the API: a path and method that are not in it are refused.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from mirror import telemetry
+from mirror.oci.errors import RegistryError, Unsupported
+from mirror.oci.paths import Kind, Route
+from mirror.rules.access import Action, check_anonymous
+from mirror.web.access_log import AccessLog
+from mirror.web.distribution import Distribution
+from mirror.web.gate import read_route, read_target
+from mirror.web.ops import Ops
+from mirror.web.refusals import refuse
+from mirror.web.uploads import UploadHandlers
+
+Handler = Callable[[web.BaseRequest, Route, str], Awaitable[web.StreamResponse]]
+Operation = tuple[Action | None, Handler]
+
+log: Final = structlog.get_logger()
+
+
+class App:
+    """The node's request handler."""
+
+    def __init__(
+        self,
+        distribution: Distribution,
+        uploads: UploadHandlers,
+        ops: Ops,
+        anonymous: frozenset[str],
+        access: AccessLog,
+    ) -> None:
+        self._access = access
+        self._anonymous = anonymous
+        self._ops: Mapping[str, Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]] = {
+            "/healthz": ops.healthz,
+            "/readyz": ops.readyz,
+            "/metrics": ops.metrics,
+        }
+        self._table: Mapping[Kind, Mapping[str, Operation]] = {
+            "base": {"GET": (None, distribution.base), "HEAD": (None, distribution.base)},
+            "catalog": {"GET": ("pull", distribution.get_catalog)},
+            "tags": {"GET": ("pull", distribution.get_tags)},
+            "referrers": {"GET": ("pull", distribution.get_referrers)},
+            "manifest": {
+                "GET": ("pull", distribution.get_manifest),
+                "HEAD": ("pull", distribution.get_manifest),
+                "PUT": ("push", distribution.put_manifest),
+                "DELETE": ("delete", distribution.delete_manifest),
+            },
+            "blob": {
+                "GET": ("pull", distribution.get_blob),
+                "HEAD": ("pull", distribution.head_blob),
+                "DELETE": ("delete", distribution.delete_blob),
+            },
+            "uploads": {"POST": ("push", uploads.post)},
+            "upload": {
+                "GET": ("push", uploads.get),
+                "PATCH": ("push", uploads.patch),
+                "PUT": ("push", uploads.put),
+                "DELETE": ("push", uploads.delete),
+            },
+        }
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request; the only `except RegistryError` of the door."""
+        route = "other"
+        try:
+            path, query = read_target(request)
+            ops = self._ops.get(path)
+            if ops is not None and request.method == "GET":
+                return await ops(request)
+            found = read_route(path)
+            route = found.kind
+            response = await self._handler(request.method, found)(request, found, query)
+        except RegistryError as error:
+            response = refuse(error)
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception:
+            log.exception("request failed", method=request.method, path=request.raw_path[:300])
+            response = refuse(RegistryError("the node failed to answer; its log says why"))
+        if not request.content.is_eof():
+            response.force_close()  # an unread body must not be read as the next request
+        telemetry.answered(request.method, route, response.status, "normal")
+        telemetry.RESPONSE_BYTES.inc(response.body_length if response.prepared else response.content_length or 0)
+        self._access.note(request.method, request.raw_path, response.status, request.remote)
+        return response
+
+    def _handler(self, method: str, route: Route) -> Handler:
+        operations = self._table[route.kind]
+        if method not in operations:
+            allowed = ", ".join(operations)
+            raise Unsupported(f"{method[:20]} is not for {route.kind}: {allowed} are", headers={"Allow": allowed})
+        action, handler = operations[method]
+        if action is not None:
+            check_anonymous(self._anonymous, action)
+        return handler

@@ -1,0 +1,203 @@
+"""The distribution API: pull, discovery and management. Uploads are in `uploads.py`.
+
+Source: OCI distribution-spec v1.1. Each handler reads the request, asks the registry once, and answers.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import urlencode
+
+import orjson
+from aiohttp import web
+
+from mirror.oci import media
+from mirror.oci.errors import ManifestTooLarge, NameInvalid, QueryInvalid
+from mirror.oci.manifest import MANIFEST_BYTES_MAX
+from mirror.oci.names import Repository, parse_name, parse_tag
+from mirror.oci.paths import Route
+from mirror.registry.discovery import Discovery, referrers_index
+from mirror.registry.pull import PullManifests, stale_headers
+from mirror.registry.pull_blobs import PullBlobs
+from mirror.registry.push import Push
+from mirror.rules.routing import Routing
+from mirror.store.index import Index
+from mirror.web.gate import read_query, read_values
+from mirror.web.heads import Headers, blob_headers, last_headers, manifest_headers
+from mirror.web.send import SmallBody, chunks_of, send, send_blob
+from mirror.web.slow import SlowClock
+
+PAGE_MAX: Final = 1_000  # entries of one list (RELIABILITY A1)
+
+
+class Distribution:
+    """Handlers of manifests, blobs and lists. All take (request, route, query text)."""
+
+    def __init__(
+        self,
+        *,
+        routing: Routing,
+        index: Index,
+        manifests: PullManifests,
+        blobs: PullBlobs,
+        discovery: Discovery,
+        push: Push,
+        public_url: str,
+        slow: SlowClock,
+    ) -> None:
+        self._routing = routing
+        self._index = index
+        self._manifests = manifests
+        self._blobs = blobs
+        self._discovery = discovery
+        self._push = push
+        self._public_url = public_url
+        self._slow = slow
+
+    def repository(self, name: str, query: str) -> Repository:
+        """Name the repository that a read means. Raises NameUnknown."""
+        return self._routing.route(name, read_query(query).get("ns") if query else None, self._index.owned)
+
+    def target(self, name: str, query: str) -> Repository:
+        """Name the repository that a write means. Raises NameUnknown."""
+        return self._routing.push_target(name, read_query(query).get("ns") if query else None)
+
+    # Pull.
+
+    async def base(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:  # noqa: ARG002
+        """Answer `/v2/`: always 200 while alive, else podman skips the node (CLIENTS quirk 15)."""
+        return answer(200, [("Content-Type", "application/json")], b"{}")
+
+    async def get_manifest(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:
+        found = await self._manifests.pull(self.repository(route.name, query), route.reference)
+        by_tag = isinstance(route.reference, str)
+        headers = manifest_headers(str(found.digest), found.media_type, len(found.data), by_tag=by_tag)
+        headers += found.headers.items()
+        if is_same(request, str(found.digest)):
+            return not_modified(headers)
+        if request.method == "HEAD" or "Range" not in request.headers:
+            return answer(200, headers, found.data)
+        return await send(request, headers, len(found.data), SmallBody(found.data))
+
+    async def get_blob(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:
+        blob = await self._blobs.pull(self.repository(route.name, query), route.digest)
+        headers = blob_headers(str(route.digest), blob.size)
+        if is_same(request, str(route.digest)):
+            blob.close()
+            return not_modified(headers)
+        return await send_blob(request, headers, blob)
+
+    async def head_blob(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:
+        size = await self._blobs.size(self.repository(route.name, query), route.digest)
+        headers = blob_headers(str(route.digest), size)
+        return not_modified(headers) if is_same(request, str(route.digest)) else answer(200, headers)
+
+    # Discovery.
+
+    async def get_tags(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:  # noqa: ARG002
+        fields = read_query(query)
+        listing = await self._discovery.tags(self.repository(route.name, query))
+        last, limit = fields.get("last", ""), read_limit(fields)
+        page = [tag for tag in listing.items if tag > last][: limit + 1]
+        headers: Headers = [("Content-Type", "application/json"), *stale_headers(listing.stale_s).items()]
+        headers += self._link(f"/v2/{route.name}/tags/list", fields, page, limit)
+        return answer(200, headers, orjson.dumps({"name": route.name, "tags": page[:limit]}))
+
+    async def get_referrers(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:  # noqa: ARG002
+        listing = await self._discovery.referrers(self.repository(route.name, query), route.digest)
+        artifact_type = read_query(query).get("artifactType")
+        headers: Headers = [("Content-Type", media.OCI_INDEX), *stale_headers(listing.stale_s).items()]
+        if artifact_type is not None:
+            headers.append(("OCI-Filters-Applied", "artifactType"))
+        return answer(200, headers, referrers_index(listing.items, artifact_type))
+
+    async def get_catalog(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:  # noqa: ARG002
+        fields = read_query(query)
+        limit = read_limit(fields)
+        last = self._catalog_last(fields.get("last", ""))
+        found = await self._discovery.repositories(last, limit + 1)
+        page = [self._routing.address(repository) for repository in found]
+        headers: Headers = [("Content-Type", "application/json"), *self._link("/v2/_catalog", fields, page, limit)]
+        return answer(200, headers, orjson.dumps({"repositories": page[:limit]}))
+
+    def _catalog_last(self, last: str) -> Repository | None:
+        if not last:
+            return None
+        try:
+            return self._routing.route(parse_name(last), None, lambda _: True)
+        except NameInvalid as error:
+            raise QueryInvalid(f"last={last[:100]!r}: {error.message}") from None
+
+    def _link(self, path: str, fields: dict[str, str], page: Sequence[str], limit: int) -> Headers:
+        """Point at the next page when there is one. RFC 8288; relative unless a public URL is configured."""
+        if len(page) <= limit or not limit:
+            return []
+        next_fields = {**fields, "n": str(limit), "last": page[limit - 1]}
+        return [("Link", f'<{self._public_url}{path}?{urlencode(next_fields)}>; rel="next"')]
+
+    # Management.
+
+    async def put_manifest(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:
+        repository = self.target(route.name, query)
+        data = await self._read_manifest(request)
+        tags = tuple(parse_tag(tag) for tag in read_values(query, "tag"))
+        kind = request.headers.get("Content-Type", "")
+        pushed = await self._push.put_manifest(repository, route.reference, data, kind, tags)
+        headers: Headers = [
+            ("Location", f"{self._public_url}/v2/{route.name}/manifests/{pushed.digest}"),
+            ("Docker-Content-Digest", str(pushed.digest)),
+        ]
+        if pushed.subject is not None:
+            headers.append(("OCI-Subject", str(pushed.subject)))
+        headers += [("OCI-Tag", tag) for tag in tags]
+        return answer(201, headers)
+
+    async def _read_manifest(self, request: web.BaseRequest) -> bytes:
+        """Read a body of at most MANIFEST_BYTES_MAX. Raises ManifestTooLarge."""
+        parts: list[bytes] = []
+        size = 0
+        with self._slow.reading(request.transport):
+            async for chunk in chunks_of(request):
+                size += len(chunk)
+                if size > MANIFEST_BYTES_MAX:
+                    raise ManifestTooLarge(f"a manifest of more than {MANIFEST_BYTES_MAX} bytes is not taken")
+                parts.append(chunk)
+        return b"".join(parts)
+
+    async def delete_manifest(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:  # noqa: ARG002
+        await self._push.delete_manifest(self.target(route.name, query), route.reference)
+        return answer(202)
+
+    async def delete_blob(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:  # noqa: ARG002
+        await self._push.delete_blob(self.target(route.name, query), route.digest)
+        return answer(202)
+
+
+def answer(status: int, headers: Headers | None = None, body: bytes = b"") -> web.Response:
+    """Make an answer that is in memory."""
+    response = web.Response(status=status, headers=[*(headers or [])], body=body)
+    if "Date" not in response.headers:
+        response.headers.extend(last_headers())
+    return response
+
+
+def is_same(request: web.BaseRequest, digest: str) -> bool:
+    """Tell whether If-None-Match names what we would send (RFC 9110 section 13.1.2)."""
+    if "If-None-Match" not in request.headers:
+        return False
+    tags = ",".join(request.headers.getall("If-None-Match")).split(",")
+    return any(tag.strip().removeprefix("W/").strip('"') in (digest, "*") for tag in tags)
+
+
+def not_modified(headers: Headers) -> web.Response:
+    kept = [(name, value) for name, value in headers if name not in ("Content-Type", "Content-Length")]
+    return answer(304, kept)
+
+
+def read_limit(fields: dict[str, str]) -> int:
+    """Read `n`: a count of entries, PAGE_MAX at most and by default. Raises QueryInvalid."""
+    text = fields.get("n")
+    if text is None:
+        return PAGE_MAX
+    if not (text.isascii() and text.isdigit()):
+        raise QueryInvalid(f"n={text[:40]!r} is not a count of entries")
+    return min(int(text[:19]), PAGE_MAX)

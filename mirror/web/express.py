@@ -1,0 +1,198 @@
+"""The express lane: the hottest requests of an edge node, answered in one write (DESIGN section 4).
+
+GET and HEAD of a warm manifest or small blob, whole, unconditional, on an idle connection. Whatever is the least bit
+unusual is left to the normal way, whose answers these must equal byte for byte: a differential test holds it.
+"""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, TypeVar
+
+from mirror import telemetry
+from mirror.oci.digest import Digest, digest_from_key
+from mirror.oci.errors import RegistryError
+from mirror.oci.names import Repository
+from mirror.oci.paths import Route, parse_path
+from mirror.rules.freshness import tag_state
+from mirror.rules.routing import Routing, UpstreamRule
+from mirror.store.entries import IS_LINKED, IS_MANIFEST, IS_WHOLE
+from mirror.store.index import Index
+from mirror.web.access_log import AccessLog
+from mirror.web.heads import Headers, blob_headers, manifest_headers
+
+REQUEST_BYTES_MAX: Final = 4_096  # a usual request has 300 to 700
+MEMO_MAX: Final = 4_096  # remembered header blocks, targets and digests; each memo is emptied when it is full
+
+V = TypeVar("V")
+
+_LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e]*)")
+_HOST: Final = re.compile(rb"[A-Za-z0-9._-]+(?::[0-9]{1,5})?")
+# Headers that change nothing about the answer. Any other one sends the request the normal way.
+_HARMLESS: Final = frozenset(
+    {
+        b"host",
+        b"user-agent",
+        b"accept",
+        b"accept-encoding",
+        b"accept-language",
+        b"connection",
+        b"baggage",
+        b"traceparent",
+    }
+)
+_BODY: Final = frozenset({b"content-length", b"transfer-encoding", b"upgrade", b"expect", b"trailer", b"te"})
+
+
+class Verdict(Enum):
+    """What a block of header lines means for this lane."""
+
+    EXPRESS = 1
+    NORMAL = 2  # a plain request without a body that wants the normal way: a range, a condition
+    OUT = 3  # what follows on this connection might not be a request: no express lane on it any more
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A path that this lane can answer: `rule` is None for a repository of our own."""
+
+    key: bytes
+    tag: str
+    digest: bytes
+    needed: int
+    rule: UpstreamRule | None
+    owned_name: str  # of a name without prefix: whose it is may change from one moment to the next
+
+
+class Express:
+    """Answers what it can from the index."""
+
+    def __init__(self, *, index: Index, routing: Routing, access: AccessLog, pull_allowed: bool) -> None:
+        self._index = index
+        self._routing = routing
+        self._access = access
+        self._pull_allowed = pull_allowed
+        self._verdicts: dict[bytes, Verdict] = {}
+        self._targets: dict[bytes, _Target | None] = {}
+        self._digests: dict[bytes, str] = {}
+
+    def verdict(self, block: bytes) -> Verdict:
+        """Judge the bytes after the request line: `\\r\\n`, header lines, an empty line, nothing else."""
+        known = self._verdicts.get(block)
+        return _remember(self._verdicts, block, _judge(block)) if known is None else known
+
+    def answer(self, method: bytes, target: bytes, remote: Callable[[], str | None]) -> tuple[bytes, ...] | None:
+        """Return the answer's bytes, or None for the normal way."""
+        if not self._pull_allowed:
+            return None
+        if target not in self._targets:
+            _remember(self._targets, target, self._read(target))
+        found = self._targets[target]
+        if found is None:
+            return None
+        if found.owned_name and self._index.owned(found.owned_name) != (found.rule is None):
+            del self._targets[target]
+            return None
+        held = self._tagged(found) if found.tag else self._digested(found)
+        if held is None:
+            return None
+        headers, data = held
+        self._count(method, target, found, len(data), remote)
+        head = _write_head(headers)
+        return (head,) if method == b"HEAD" else (head, data)
+
+    def _read(self, target: bytes) -> _Target | None:
+        """Read a path with at most `?ns=` behind it; None for what this lane does not answer."""
+        path, _, query = target.decode("ascii").partition("?")
+        ns = None
+        if query:
+            if not re.fullmatch(r"ns=[a-z0-9.:-]+", query):
+                return None
+            ns = query[3:]
+        try:
+            route = parse_path(path)
+            if route.kind not in ("manifest", "blob"):
+                return None
+            repository = self._routing.route(route.name, ns, self._index.owned)
+        except RegistryError:
+            return None
+        return self._target(route, repository, ns)
+
+    def _target(self, route: Route, repository: Repository, ns: str | None) -> _Target:
+        rule = self._routing.rule(repository)
+        fixed = rule is not None and (ns is not None or route.name.startswith(rule.path_prefix + "/"))
+        manifest = IS_MANIFEST | (0 if rule is None else IS_WHOLE)
+        by_digest = isinstance(route.reference, Digest)
+        return _Target(
+            key=repository.key(),
+            tag="" if by_digest else str(route.reference),
+            digest=route.digest.key() if by_digest else b"",
+            needed=manifest if route.kind == "manifest" else IS_LINKED,
+            rule=rule,
+            owned_name="" if fixed else route.name,
+        )
+
+    def _tagged(self, target: _Target) -> tuple[Headers, bytes] | None:
+        held = self._index.read_tag(target.key, target.tag.encode())
+        if held is None:
+            return None
+        checked_at, digest_key, flags, media_type, _, data = held
+        if data is None or flags & target.needed != target.needed:
+            return None
+        if target.rule is not None and tag_state(target.rule, target.tag, checked_at, time.time()) != "fresh":
+            return None
+        digest = self._digest(digest_key)
+        return manifest_headers(digest, media_type.decode(), len(data), by_tag=True), data
+
+    def _digested(self, target: _Target) -> tuple[Headers, bytes] | None:
+        held = self._index.read_digest(target.key, target.digest)
+        if held is None:
+            return None
+        flags, media_type, _, data = held
+        if data is None or flags & target.needed != target.needed:
+            return None
+        digest = self._digest(target.digest)
+        if target.needed & IS_MANIFEST:
+            return manifest_headers(digest, media_type.decode(), len(data), by_tag=False), data
+        return blob_headers(digest, len(data)), data
+
+    def _digest(self, key: bytes) -> str:
+        known = self._digests.get(key)
+        return _remember(self._digests, key, str(digest_from_key(key))) if known is None else known
+
+    def _count(self, method: bytes, target: bytes, found: _Target, size: int, remote: Callable[[], str | None]) -> None:
+        kind = "manifest" if found.needed & IS_MANIFEST else "blob"
+        telemetry.answered(method.decode(), kind, 200, "express")
+        telemetry.pulled(found.rule.name if found.rule else "", kind, "hit")
+        if method == b"GET":
+            telemetry.RESPONSE_BYTES.inc(size)
+        if self._access.enabled:
+            self._access.note(method.decode(), target.decode(), 200, remote())
+
+
+def _judge(block: bytes) -> Verdict:
+    seen: dict[bytes, bytes] = {}
+    for line in block[2:-4].split(b"\r\n"):
+        match = _LINE.fullmatch(line)
+        if match is None:
+            return Verdict.OUT
+        name = match[1].lower()
+        if name in _BODY or (name == b"host" and name in seen):
+            return Verdict.OUT
+        seen[name] = match[2].strip()
+    usual = _HARMLESS.issuperset(seen) and seen.get(b"connection", b"keep-alive").lower() == b"keep-alive"
+    return Verdict.EXPRESS if usual and _HOST.fullmatch(seen.get(b"host", b"")) else Verdict.NORMAL
+
+
+def _remember(memo: dict[bytes, V], key: bytes, value: V) -> V:
+    if len(memo) >= MEMO_MAX:
+        memo.clear()
+    memo[key] = value
+    return value
+
+
+def _write_head(headers: Headers) -> bytes:
+    lines = "\r\n".join([f"{name}: {value}" for name, value in headers])
+    return f"HTTP/1.1 200 OK\r\n{lines}\r\n\r\n".encode()

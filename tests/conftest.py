@@ -1,0 +1,37 @@
+"""What every test runs under: the node's own event loop, and an alarm on anything that blocks it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import aiofastnet
+import pytest
+import structlog
+import uvloop
+from blockbuster import BlockBuster
+
+# Small files are opened inline on purpose where a thread hop would cost more than the call; each such place is named
+# here with its reason, so that a new one is a decision and not an accident.
+MAY_BLOCK: tuple[tuple[str, str, str], ...] = ()  # (call, end of the file's path, function)
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], Any]]:
+    """Run async tests on the loop that `mirror serve` runs on, not on one that behaves differently."""
+    return {"uvloop": aiofastnet.loop_factory(uvloop.new_event_loop)}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_blocks_the_loop() -> Iterator[None]:
+    """DESIGN section 5: a blocking call made by `mirror` inside a running loop fails the test that made it."""
+    alarm = BlockBuster("mirror")
+    for call, filename, function in MAY_BLOCK:
+        alarm.functions[call].can_block_in(filename, function)
+    alarm.activate()
+    yield
+    alarm.deactivate()
+
+
+@pytest.fixture
+def events() -> Iterator[list[Any]]:
+    """The log events of the test, as dictionaries."""
+    with structlog.testing.capture_logs() as captured:
+        yield captured

@@ -1,0 +1,59 @@
+"""Counters: right, and few."""
+
+import asyncio
+
+from mirror import telemetry
+
+
+def test_requests_are_counted_by_class_of_status() -> None:
+    before = _series("mirror_requests_total")
+    telemetry.answered("GET", "manifest", 200, "express")
+    telemetry.answered("GET", "manifest", 206, "express")
+    assert b'mirror_requests_total{lane="express",method="GET",route="manifest",status="2xx"} 2.0' in (
+        telemetry.exposition()
+    )
+    assert _series("mirror_requests_total") == before + 1
+
+
+def test_a_clients_free_text_makes_no_series() -> None:
+    """RELIABILITY A50: 100,000 invented methods are one series."""
+    telemetry.answered("BREW", "blob", 405, "normal")
+    before = _series("mirror_requests_total")
+    for number in range(10_000):
+        telemetry.answered(f"M{number}", "blob", 405, "normal")
+    assert _series("mirror_requests_total") == before
+
+
+def test_an_upstreams_odd_status_is_other() -> None:
+    telemetry.asked("docker.io", 999)
+    telemetry.asked("docker.io", 0)
+    page = telemetry.exposition()
+    assert b'mirror_upstream_requests_total{status="other",upstream="docker.io"}' in page
+    assert b'mirror_upstream_requests_total{status="none",upstream="docker.io"}' in page
+
+
+async def test_the_page_has_every_promised_name() -> None:
+    """Issue, section 2: `GET /metrics`."""
+    telemetry.pulled("docker.io", "blob", "hit")
+    telemetry.FILL_BYTES.labels("docker.io").inc(10)
+    telemetry.UPSTREAM_BUDGET.labels("docker.io").set(99)
+    telemetry.slow_closed("write")
+    page = (await asyncio.to_thread(telemetry.exposition)).decode()
+    for name in (
+        "mirror_response_bytes_total",
+        "mirror_pulls_total",
+        "mirror_fills_in_flight",
+        "mirror_fill_bytes_total",
+        "mirror_upstream_budget_remaining",
+        "mirror_connections ",
+        "mirror_connections_refused_total",
+        "mirror_uploads_in_flight",
+        "mirror_slow_closed_total",
+        "process_open_fds",
+    ):
+        assert name in page
+    assert "_created" not in page
+
+
+def _series(name: str) -> int:
+    return sum(line.startswith(name.encode() + b"{") for line in telemetry.exposition().splitlines())
