@@ -12,6 +12,8 @@ from blockbuster import BlockBuster
 # Small files are opened inline on purpose where a thread hop would cost more than the call; each such place is named
 # here with its reason, so that a new one is a decision and not an accident.
 MAY_BLOCK: tuple[tuple[str, str, str], ...] = ()  # (call, end of the file's path, function)
+# Start and stop may block: nothing is served then.
+NOT_SERVING = (("mirror/store/store.py", "open"), ("mirror/store/database.py", "_migrate"), ("mirror/node.py", "_tls_context"))
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], Any]]:
@@ -25,6 +27,9 @@ def nothing_blocks_the_loop() -> Iterator[None]:
     alarm = BlockBuster("mirror")
     for call, filename, function in MAY_BLOCK:
         alarm.functions[call].can_block_in(filename, function)
+    for function in alarm.functions.values():
+        for filename, name in NOT_SERVING:
+            function.can_block_in(filename, name)
     alarm.activate()
     yield
     alarm.deactivate()

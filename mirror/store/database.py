@@ -6,14 +6,16 @@ one fails at once, whatever the busy timeout. Blocking work is aiosqlite's, in i
 """
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
 from sqlalchemy import Connection, event, inspect, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from mirror.oci.errors import StorageFull
 from mirror.store.disk import FILE_MODE
 
 READERS_MAX: Final = 4  # listings and referrers only: warm pulls never come here
@@ -62,6 +64,17 @@ class Database:
     async def close(self) -> None:
         await self._readers.dispose()
         await self._writer.dispose()
+
+
+@contextmanager
+def full_disk_refused_by_sql() -> Iterator[None]:
+    """Turn SQLite's "database or disk is full" into StorageFull; other errors pass."""
+    try:
+        yield
+    except OperationalError as error:
+        if "full" in str(error.orig):
+            raise StorageFull("no room left on the disk of this registry") from error
+        raise
 
 
 def _engine(path: Path, pragmas: tuple[str, ...], begin: str, size: int) -> AsyncEngine:

@@ -6,7 +6,7 @@ could not take waits here and goes first the next time. `run` is a coroutine tha
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar, cast
 
@@ -19,7 +19,7 @@ from mirror.oci.errors import Unavailable
 from mirror.oci.names import Repository
 from mirror.store import tables
 from mirror.store.changes import Change
-from mirror.store.database import Database
+from mirror.store.database import Database, full_disk_refused_by_sql
 from mirror.store.entries import BlobEntry
 from mirror.store.files import Files
 from mirror.store.index import Index
@@ -27,6 +27,7 @@ from mirror.store.index import Index
 BATCH_MAX: Final = 64  # mutations a commit: 64 together already cost the disk a sixty-fourth each
 QUEUE_MAX: Final = 1_000  # mutations waiting; who comes later waits in front of the queue
 MUTATION_S_MAX: Final = 30.0  # a commit takes milliseconds: after this the disk hangs
+IDS_MAX: Final = 100_000  # repositories whose row is known: some 20 MB, then forgotten
 BEHIND_MAX: Final = 10_000  # changes that the index may owe us before nothing more is written
 
 T = TypeVar("T")
@@ -36,32 +37,39 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Entry:
-    """One mutation at work: its connection, the changes that it makes, and the bytes that its caller has at hand."""
+    """One transaction at work: its connection, the changes that it makes, the bytes that its callers have at hand."""
 
     connection: AsyncConnection
+    ids: Mapping[Repository, int]
+    new_ids: dict[Repository, int] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
     seen: dict[Digest, BlobEntry] = field(default_factory=dict)
 
     async def repository_id(self, repository: Repository) -> int | None:
+        known = self.ids.get(repository) or self.new_ids.get(repository)
+        if known is not None:
+            return known
+        table = tables.repositories
         found = await self.connection.execute(
-            select(tables.repositories.c.id).where(
-                tables.repositories.c.upstream == repository.upstream, tables.repositories.c.name == repository.name
-            )
+            select(table.c.id).where(table.c.upstream == repository.upstream, table.c.name == repository.name)
         )
-        return found.scalar()
+        return self._know(repository, found.scalar())
 
     async def make_repository(self, repository: Repository, at: float) -> int:
         """Return the id of `repository`, which exists from now on."""
         known = await self.repository_id(repository)
         if known is not None:
             return known
-        made = await self.connection.execute(
-            insert(tables.repositories)
-            .values(upstream=repository.upstream, name=repository.name, created_at=at)
-            .returning(tables.repositories.c.id)
-        )
+        table = tables.repositories
+        row = {"upstream": repository.upstream, "name": repository.name, "created_at": at}
+        made = await self.connection.execute(insert(table).values(row).returning(table.c.id))
         self.changes.append(Change("repository.created", repository, at))
-        return int(made.scalar_one())
+        return int(self._know(repository, made.scalar_one()))
+
+    def _know(self, repository: Repository, found: T) -> T:
+        if isinstance(found, int):
+            self.new_ids[repository] = found
+        return found
 
 
 Mutation = Callable[[Entry], Awaitable[T]]
@@ -72,7 +80,6 @@ class _Waiting:
     mutation: Mutation[Any]
     answer: asyncio.Future[Any]
     outcome: Any = None
-    failed: bool = False
 
 
 class Ledger:
@@ -84,6 +91,7 @@ class Ledger:
         self._files = files
         self._queue: asyncio.Queue[_Waiting | None] = asyncio.Queue(QUEUE_MAX)
         self._behind: list[Change] = []
+        self._ids: dict[Repository, int] = {}
         self._closing = False
         self._stopped = asyncio.Event()
 
@@ -122,13 +130,48 @@ class Ledger:
             _log.error("mutations lost: the database did not answer", waiting=self._queue.qsize())
 
     async def _commit_all(self, batch: list[_Waiting]) -> None:
+        """Commit a batch; one that fails is run again mutation by mutation, so that a failure is only its own."""
         try:
-            changes, seen = await self._write(batch)
-            await self._project(changes, seen)
+            await self._commit(batch)
+        except Exception as error:  # noqa: BLE001 - it is the caller's answer
+            if len(batch) > 1:
+                for waiting in batch:
+                    await self._commit_all([waiting])
+            elif not batch[0].answer.done():
+                batch[0].answer.set_exception(error)
+
+    async def _commit(self, batch: list[_Waiting]) -> None:
+        if len(self._behind) > BEHIND_MAX:
+            await self._project({})
+        with full_disk_refused_by_sql():
+            async with self._database.write() as connection:
+                entry = Entry(connection, self._ids)
+                for waiting in batch:
+                    waiting.outcome = await waiting.mutation(entry)
+                changes = await _append(connection, entry.changes)
+        self._remember(entry.new_ids)
+        self._behind += changes
+        await self._answer(batch, entry.seen)
+
+    async def _answer(self, batch: list[_Waiting], seen: Mapping[Digest, BlobEntry]) -> None:
+        """Let the index follow, then tell the callers. What is committed is not run again, whatever the index says."""
+        try:
+            await self._project(seen)
         except Exception as error:  # noqa: BLE001 - it is the callers' answer
+            _log.error("index is behind", changes=len(self._behind), error=repr(error))
             _answer_all(batch, error)
         else:
             _answer_all(batch, None)
+
+    async def _project(self, seen: Mapping[Digest, BlobEntry]) -> None:
+        if self._behind:
+            await self._index.apply(self._behind, lambda digest: seen.get(digest) or self._files.entry(digest))
+            self._behind = []
+
+    def _remember(self, ids: Mapping[Repository, int]) -> None:
+        if len(self._ids) + len(ids) > IDS_MAX:
+            self._ids.clear()
+        self._ids |= ids
 
     async def _take(self) -> list[_Waiting]:
         """Wait for a mutation and take those behind it along. Nothing means: stop."""
@@ -143,35 +186,6 @@ class Ledger:
             if not waiting.answer.done():
                 batch.append(waiting)
         return batch
-
-    async def _write(self, batch: list[_Waiting]) -> tuple[list[Change], dict[Digest, BlobEntry]]:
-        if len(self._behind) > BEHIND_MAX:
-            await self._project([], {})
-        seen: dict[Digest, BlobEntry] = {}
-        async with self._database.write() as connection:
-            changes: list[Change] = []
-            for waiting in batch:
-                entry = Entry(connection)
-                await _attempt(waiting, entry)
-                if not waiting.failed:
-                    changes += entry.changes
-                    seen |= entry.seen
-            return await _append(connection, changes), seen
-
-    async def _project(self, changes: list[Change], seen: dict[Digest, BlobEntry]) -> None:
-        self._behind += changes
-        if self._behind:
-            await self._index.apply(self._behind, lambda digest: seen.get(digest) or self._files.entry(digest))
-            self._behind = []
-
-
-async def _attempt(waiting: _Waiting, entry: Entry) -> None:
-    """Run one mutation in a savepoint: its failure is its own."""
-    try:
-        async with entry.connection.begin_nested():
-            waiting.outcome = await waiting.mutation(entry)
-    except Exception as error:  # noqa: BLE001 - it is the caller's answer
-        waiting.outcome, waiting.failed = error, True
 
 
 async def _append(connection: AsyncConnection, changes: Iterable[Change]) -> list[Change]:
@@ -190,7 +204,5 @@ def _answer_all(batch: list[_Waiting], error: Exception | None) -> None:
             continue
         if error is not None:
             waiting.answer.set_exception(error)
-        elif waiting.failed:
-            waiting.answer.set_exception(waiting.outcome)
         else:
             waiting.answer.set_result(waiting.outcome)

@@ -1,14 +1,16 @@
 """Mutations: what each verb of the catalog does to the rows, and the changes that it leaves in the log.
 
-Runs inside the ledger's transaction and commits nothing itself. Statements are delete-then-insert where a row may be
-there already: both engines read that alike, and the newest time wins.
+Runs inside the ledger's transaction and commits nothing itself; may be run again from the start when that is rolled
+back. A row that is there already is overwritten: the newest time wins.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import orjson
-from sqlalchemy import Table, delete, insert, select
+from sqlalchemy import Table, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Descriptor, Manifest
@@ -30,20 +32,17 @@ async def put_manifest(
 ) -> int:
     """Write a manifest, its children, and a link to each of its blobs. Returns the repository's id."""
     repository_id = await entry.make_repository(repository, at)
-    row = {"repository_id": repository_id, "digest": str(digest)}
-    await _remove(entry, tables.manifests, **row)
-    await entry.connection.execute(
-        insert(tables.manifests),
-        row
-        | {
-            "media_type": manifest.media_type,
-            "artifact_type": manifest.artifact_type,
-            "size": size,
-            "subject": str(manifest.subject.digest) if manifest.subject else None,
-            "annotations": orjson.dumps(dict(manifest.annotations)).decode(),
-            "pushed_at": at,
-        },
-    )
+    row = {
+        "repository_id": repository_id,
+        "digest": str(digest),
+        "media_type": manifest.media_type,
+        "artifact_type": manifest.artifact_type,
+        "size": size,
+        "subject": str(manifest.subject.digest) if manifest.subject else None,
+        "annotations": orjson.dumps(dict(manifest.annotations)).decode(),
+        "pushed_at": at,
+    }
+    await _put(entry, tables.manifests, [row])
     await _put_children(entry, repository_id, digest, manifest)
     await _put_links(entry, repository_id, manifest.blobs, at)
     detail = manifest_detail(manifest, size, whole=whole)
@@ -55,14 +54,8 @@ async def set_tags(
     entry: Entry, repository: Repository, repository_id: int, tags: Sequence[str], digest: Digest, at: float
 ) -> None:
     """Point `tags` at `digest`."""
-    if not tags:
-        return
-    table = tables.tags
-    await entry.connection.execute(
-        delete(table).where(table.c.repository_id == repository_id, table.c.tag.in_(tags)),
-    )
     rows = [{"repository_id": repository_id, "tag": tag, "digest": str(digest), "updated_at": at} for tag in tags]
-    await entry.connection.execute(insert(table), rows)
+    await _put(entry, tables.tags, rows)
     entry.changes += [Change("tag.set", repository, at, digest, tag) for tag in tags]
 
 
@@ -116,20 +109,13 @@ async def _put_children(entry: Entry, repository_id: int, digest: Digest, manife
     kinds += [(child, "manifest") for child in manifest.manifests]
     # One layer may stand in an image twice: one row is enough, the first one's.
     rows = {child.digest: of | _described(child) | {"kind": kind} for child, kind in reversed(kinds)}
-    if rows:
-        await entry.connection.execute(insert(tables.manifest_children), list(rows.values()))
+    await _put(entry, tables.manifest_children, list(rows.values()))
 
 
 async def _put_links(entry: Entry, repository_id: int, blobs: Iterable[Descriptor], at: float) -> None:
     of = {"repository_id": repository_id, "linked_at": at}
-    rows = {str(blob.digest): of | _described(blob) for blob in blobs}
-    if not rows:
-        return
-    table = tables.blob_links
-    await entry.connection.execute(
-        delete(table).where(table.c.repository_id == repository_id, table.c.digest.in_(list(rows)))
-    )
-    await entry.connection.execute(insert(table), list(rows.values()))
+    rows = {blob.digest: of | _described(blob) for blob in blobs}
+    await _put(entry, tables.blob_links, list(rows.values()))
 
 
 def _described(descriptor: Descriptor) -> dict[str, Any]:
@@ -142,3 +128,16 @@ async def _remove(entry: Entry, table: Table, **row: object) -> int:
         delete(table).where(*(table.c[column] == value for column, value in row.items()))
     )
     return found.rowcount
+
+
+async def _put(entry: Entry, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Write whole rows, each over the one with its key if there is one."""
+    if rows:
+        await entry.connection.execute(_put_statement(table, entry.connection.dialect.name), rows)
+
+
+@cache
+def _put_statement(table: Table, dialect: str) -> "sqlite.Insert | postgresql.Insert":
+    statement = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    others = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
+    return statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=others)

@@ -20,7 +20,6 @@ from mirror.upstream.password import Credential
 from mirror.upstream.tokens import Tokens
 from mirror.upstream.wire import Wire
 
-PORT_MAX: Final = 65_535
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
@@ -77,6 +76,7 @@ class Conversation:
         response = await self._send(ask, url, authorization)
         if response.status != 401:
             return response
+        response.release()
         challenge = choose(parse_challenges(response.headers.getall("WWW-Authenticate", [])))
         if challenge is None:
             return response
@@ -85,7 +85,6 @@ class Conversation:
         if fresh in ("", authorization):
             # The same password again would only help to lock the account.
             return response
-        response.release()
         return await self._send(ask, url, fresh)
 
     async def _authorization(self, scope: str, rejected: str = "") -> str:
@@ -151,10 +150,10 @@ def _join(url: URL, location: str) -> URL | None:
         # Taken as encoded: a signature covers the very characters.
         named = URL(location, encoded=True)
         place = url.join(named).with_fragment(None)
-        port = place.port
+        # `http:///x` would be joined onto our own host; a port that no socket has raises only when it is read.
+        placed = bool(place.port and (named.raw_host or not named.scheme))
     except ValueError:
         return None
-    # `http:///x` would be joined onto our own host.
-    if " " in location or (named.scheme and not named.raw_host) or not port or port > PORT_MAX:
+    if " " in location or not placed:
         return None
     return place if place.scheme in ("http", "https") and place.user is None and place.password is None else None

@@ -5,6 +5,7 @@ redirects and reads proxy variables, all of which is switched off here. Never se
 """
 
 import asyncio
+import functools
 import ssl
 from typing import Final
 
@@ -87,8 +88,12 @@ class Sessions:
         )
 
 
+@functools.cache
 def _tls(ca_file: str) -> ssl.SSLContext:
-    """Trust the system's authorities and the rule's own: a private registry may redirect to a public store."""
+    """Trust the system's authorities and the rule's own: a private registry may redirect to a public store.
+
+    Kept: a context with the system's authorities costs a megabyte, and most upstreams want the same.
+    """
     context = ssl.create_default_context()
     if ca_file:
         context.load_verify_locations(cafile=ca_file)

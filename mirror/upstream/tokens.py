@@ -86,7 +86,7 @@ class Tokens:
 
     def _url(self, challenge: Challenge, scope: str) -> URL:
         try:
-            realm = self._home.join(URL(challenge.realm))
+            realm = URL(challenge.realm)
             trusted = is_trusted_realm(realm, self._home)
         except ValueError:
             trusted = False

@@ -1,6 +1,8 @@
 """RFC 9110 section 11.6.1, as registries use it."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mirror.upstream.challenge import CHALLENGE_CHARS_MAX, Challenge, choose, parse_challenges
 
@@ -63,3 +65,10 @@ def test_a_bearer_with_a_realm_is_chosen_before_a_basic() -> None:
     assert choose([basic, bearer]) is bearer
     assert choose([basic, Challenge("bearer", {})]) is basic
     assert choose([Challenge("digest", {})]) is None
+
+
+@given(st.lists(st.text(alphabet='Bearsic ,="\\\\\t\nrlmé-', max_size=60), max_size=3))
+def test_no_header_whatever_breaks_the_reader(headers: list[str]) -> None:
+    for challenge in parse_challenges(headers):
+        assert challenge.scheme == challenge.scheme.lower()
+        assert all("\n" not in value for value in challenge.parameters.values())

@@ -206,6 +206,15 @@ async def test_a_realm_on_another_host_gets_nothing(
     assert content_network.seen == []
 
 
+@pytest.mark.parametrize("realm", ["http://127.0.0.1:99999/t", "http://[::1/t", "file:///t", "http:///t", "//evil/t"])
+async def test_a_realm_that_is_no_url_of_ours_gets_nothing(known: Upstream, standin: Standin, realm: str) -> None:
+    standin.bearer = Bearer(realm=realm)
+    with pytest.raises(UpstreamError) as caught:
+        await known.get_manifest(NAME, "v1", Need.TAG)
+    assert caught.value.status == 502
+    assert all(not seen.headers.get("authorization") for seen in standin.seen)
+
+
 async def test_a_realm_on_another_port_of_the_same_host_is_asked(known: Upstream, standin: Standin) -> None:
     """An authorization server beside its registry, e.g. registry:5000 and :5001."""
     async with Standin() as authorization_server:

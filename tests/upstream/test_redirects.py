@@ -10,7 +10,6 @@ from mirror.oci.digest import Digest, parse_digest
 from mirror.oci.errors import NameUnknown, UpstreamError
 from mirror.rules.freshness import Need
 from mirror.upstream import Upstream
-from mirror.upstream.conversation import Conversation
 
 NAME = "library/app"
 DATA = b"0123456789" * 1_000
@@ -95,7 +94,7 @@ async def test_a_place_that_must_not_be_followed_is_not(upstream: Upstream, stan
 
 
 async def test_a_redirect_never_steps_down_from_https(upstream: Upstream) -> None:
-    conversation: Conversation = upstream._conversation
+    conversation = upstream._calls.conversation
     with pytest.raises(UpstreamError):
         conversation._next_place(URL("https://r.example/v2/"), "http://r.example/v2/")
     assert conversation._next_place(URL("http://r.example/a"), "https://s.example/b#c") == URL("https://s.example/b")

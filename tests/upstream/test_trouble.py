@@ -172,7 +172,7 @@ async def test_a_certificate_counts_only_when_its_authority_is_ours(connect: Con
             ca_file=str(certificate),
             resolver=Resolver({"other.test": "127.0.0.1"}),
         )
-        with pytest.raises(UpstreamError, match="(?i)not valid: hostname mismatch"):
+        with pytest.raises(UpstreamError, match=r"(?i)not valid: hostname mismatch"):
             await other.ping(Need.TAG)
 
 
