@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -65,6 +66,22 @@ def readers(port: int, path: str, clients: int) -> Load:
     firsts, lasts = [first for first, _, _ in reads], [last for _, last, _ in reads]
     note = f"first byte at the last client after {max(firsts) * 1e3:.0f} ms"
     return load_of(lasts, sum(size for _, _, size in reads), seconds, sum(size == 0 for _, _, size in reads), note)
+
+
+def repeated(port: int, path: str, clients: int, seconds: float) -> Load:
+    """Let `clients` GET the same path, again when all have it, until the time is over."""
+    end, loads = time.perf_counter() + seconds, [readers(port, path, clients)]
+    while time.perf_counter() < end:
+        loads.append(readers(port, path, clients))
+    middle = sorted(loads, key=lambda load: load.p50_ms)[len(loads) // 2]
+    return replace(
+        middle,
+        requests=sum(load.requests for load in loads),
+        body_bytes=sum(load.body_bytes for load in loads),
+        seconds=sum(load.seconds for load in loads),
+        errors=sum(load.errors for load in loads),
+        note="",
+    )
 
 
 def _read(port: int, path: str, begin: float) -> tuple[float, float, int]:

@@ -54,6 +54,26 @@ class Registry:
         push_blob(line, NAME, blob.digest, blob.path, blob.size)
 
 
+class Cache(Registry):
+    """A registry in front of `upstream`: what it holds it was asked for."""
+
+    def __init__(self, name: str, inner: Registry, upstream: "Nginx") -> None:
+        self.name, self.port, self.daemon, self.upstream = name, inner.port, inner.daemon, upstream
+
+    def take(self, image: Image) -> None:
+        self.upstream.take(image)
+        line = Connection(self.port)
+        for path in (
+            "manifests/latest",
+            f"manifests/{image.digest}",
+            *(f"blobs/{blob.digest}" for blob in image.blobs),
+        ):
+            line.send(request("GET", f"/v2/{NAME}/{path}", f"Accept: {MANIFEST_TYPE}\r\n"))
+            status = line.answer().status
+            assert status == 200, f"{self.name}: GET {path}: {status}"
+        line.close()
+
+
 class Nginx:
     """nginx with the registry's files under its root: the floor for reading, and by WebDAV's PUT for writing."""
 
@@ -122,6 +142,20 @@ def nginx(root: Path, kind: str = "nginx", upstream_port: int | None = None) -> 
 def start(peer: Peer) -> None:
     """Start a peer. Raises DaemonDied."""
     peer.daemon.start(lambda: is_open(peer.port))
+
+
+@contextmanager
+def running_cache(root: Path) -> Iterator[list[Peer]]:
+    """Start this node once more, as a cache of an nginx of its own: what it pulled through costs as what it was given."""
+    upstream = nginx(_folder(root, "upstream"), "upstream")
+    start(upstream)
+    cache = Cache("mirror, cached", mirror(_folder(root, "cache"), upstream.port), upstream)
+    try:
+        start(cache)
+        yield [cache]
+    finally:
+        cache.daemon.stop()
+        upstream.daemon.stop()
 
 
 @contextmanager

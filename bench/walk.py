@@ -92,6 +92,7 @@ def median(samples: Sequence[Sample]) -> Sample:
     return replace(sample, load=replace(sample.load, errors=errors), rss_mib=rss_mib)
 
 
+BODY_BYTES_MIN: Final = 65_536  # below it the cost lies in the request, and GiB say nothing
 HEADINGS: Final = (
     "walk", "case", "peer", "requests/s", "GiB/s", "CPU us/request", "CPU s/GiB", "CPU to nginx", "p50 ms", "p99 ms",
     "RSS MiB", "errors", "note",
@@ -106,7 +107,7 @@ def table(rows: Sequence[Row]) -> str:
 
 def _cells(row: Row) -> list[str]:
     sample, load = row.sample, row.sample.load
-    has_bodies = load.body_bytes >= load.requests * 4096
+    has_bodies = load.body_bytes >= load.requests * BODY_BYTES_MIN
     return [
         row.title,
         row.case,
@@ -124,16 +125,15 @@ def _cells(row: Row) -> list[str]:
     ]
 
 
-def main(*walks: Walk) -> None:
-    """Run walks from the command line and print their table; `--record` appends it to bench/RESULTS.md."""
+def main(*walks: Walk, is_recorded: bool = False) -> None:
+    """Run walks from the command line and print their table; record it in bench/RESULTS.md unless it was a quick one."""
     parser = argparse.ArgumentParser(description=", ".join(walk.title for walk in walks))
     parser.add_argument("--quick", action="store_true", help="one short round: shows that it works, says little")
-    parser.add_argument("--record", action="store_true", help="append the table to bench/RESULTS.md")
     words = parser.parse_args()
     pace = QUICK if words.quick else FULL
     rows = [row for walk in walks for row in run(walk, pace)]
     text = f"\n## {machine()}\n\n{pace.rounds} rounds of {pace.seconds:.0f} s in turn, medians.\n\n{table(rows)}"
     print(text)
-    if words.record:
+    if is_recorded and not words.quick:
         with Path(__file__).with_name("RESULTS.md").open("a") as results:
             results.write(text)

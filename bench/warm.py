@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.content import Image, make_image
 from bench.load import heads, wrk
 from bench.measure import Load
-from bench.peers import NAME, Peer, running
+from bench.peers import NAME, Peer, running, running_cache
 from bench.walk import Bench, Pace, Work
 
 
@@ -19,7 +19,8 @@ def warm(layers: tuple[int, ...], cases: Callable[[Image, Pace], dict[str, Work]
         content = root / "content"
         content.mkdir()
         image = make_image(content, layers)
-        with running(root) as peers:
+        with running(root) as others, running_cache(root) as caches:
+            peers = [*caches, *others]
             for peer in peers:
                 peer.take(image)
             yield Bench(peers, cases(image, pace))

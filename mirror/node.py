@@ -26,6 +26,7 @@ from mirror.registry.discovery import Discovery
 from mirror.registry.fills import Fills
 from mirror.registry.flights import Flights
 from mirror.registry.manifests import Manifests
+from mirror.registry.prefetch import Prefetch
 from mirror.registry.pull import PullManifests
 from mirror.registry.pull_blobs import PullBlobs
 from mirror.registry.push import Push
@@ -84,11 +85,15 @@ class Node:
 
     async def run(self, started: Callable[["Node"], None] = lambda _: None) -> None:
         """Serve until `stop`; `started` is told when the node accepts. Raises OSError, StoreLocked, ssl.SSLError."""
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk"))
-        async with asyncio.TaskGroup() as group:
-            # Two groups: the work that uses the store has ended before the store's own loop does.
-            async with Store.open(self._settings.storage.root, Tasks(group).spawn) as store:
-                await self._work(store, started)
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk"))
+        loop.set_exception_handler(_log_loose)
+        # Two groups: the work that uses the store has ended before the store's own loop does.
+        async with (
+            asyncio.TaskGroup() as group,
+            Store.open(self._settings.storage.root, Tasks(group).spawn) as store,
+        ):
+            await self._work(store, started)
 
     async def _work(self, store: Store, started: Callable[["Node"], None]) -> None:
         async with asyncio.TaskGroup() as group, AsyncExitStack() as stack:
@@ -127,13 +132,16 @@ class Node:
         manifests = Manifests(store.files, store.index, store.catalog)
         push = Push(store.index, store.catalog, store.uploads, manifests)
         address = settings.server.public_url.rstrip("/")
+        pull = PullManifests(store.index, store.catalog, manifests, upstreams, flights)
+        blobs = PullBlobs(store.files, store.index, store.catalog, fills, upstreams, flights)
+        pull.followers.append(Prefetch(pull, blobs, tasks.spawn).follow)
         access = AccessLog(enabled=settings.log.access)
         app = App(
             Distribution(
                 routing=routing,
                 index=store.index,
-                manifests=PullManifests(store.index, store.catalog, manifests, upstreams, flights),
-                blobs=PullBlobs(store.files, store.index, store.catalog, fills, upstreams, flights),
+                manifests=pull,
+                blobs=blobs,
                 discovery=Discovery(store.index, store.catalog, upstreams, flights),
                 push=push,
                 public_url=address,
@@ -166,6 +174,11 @@ class Node:
             telemetry.log.error("certificate not reloaded", reason=str(error))
         else:
             telemetry.log.info("certificate reloaded")
+
+
+def _log_loose(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what went wrong outside of any task, in one line: a port scanner's broken handshake is no traceback."""
+    telemetry.log.warning("loop", message=str(context.get("message")), error=repr(context.get("exception")))
 
 
 def _tls_context(tls: Tls) -> ssl.SSLContext | None:
@@ -220,6 +233,7 @@ def verify(settings: Settings, repair: bool, report: Callable[[str], object], pr
         async with asyncio.TaskGroup() as group, Store.open(settings.storage.root, Tasks(group).spawn) as store:
             async for fault in verify_store(store.files, store.index, repair=repair):
                 faults += 1
+                progress("faults", faults, 0)
                 report(f"{fault.digest}: {fault.kind}" + (", repaired" if fault.repaired else ""))
         return faults
 

@@ -6,7 +6,7 @@ re-checked. An upstream that fails leaves what we have standing, and the answer 
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +22,7 @@ from mirror.oci.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
+from mirror.oci.manifest import Manifest
 from mirror.oci.names import Reference, Repository
 from mirror.registry.absences import Absences
 from mirror.registry.fill import HEADERS_S_MAX
@@ -37,6 +38,9 @@ REVALIDATE_S_MAX: Final = 0.9  # with an answer in hand a client waits at most t
 PROOF_S: Final = 10.0  # an upstream that answered this recently is believed to be there
 PROBE_S_MAX: Final = 3.0
 UNKNOWN: Final = (ManifestUnknown, BlobUnknown, NameUnknown)
+
+
+Follower = Callable[[Source, Digest, Manifest], None]  # told of each manifest that an upstream gave
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ class PullManifests:
         self._upstreams = upstreams
         self._flights = flights
         self._absences = Absences()
+        self.followers: list[Follower] = []
 
     async def pull(self, repository: Repository, reference: Reference) -> PulledManifest:
         """Return a manifest by tag or digest. Raises ManifestUnknown and UpstreamError."""
@@ -196,7 +201,10 @@ class PullManifests:
             manifest = await read_manifest(data, media_type)
         except ManifestInvalid as error:
             raise UpstreamError(f"{source.repository}: upstream's manifest is refused: {error.message}") from None
-        return await self._manifests.keep(source.repository, data, manifest, algorithm=algorithm, tags=tags)
+        digest = await self._manifests.keep(source.repository, data, manifest, algorithm=algorithm, tags=tags)
+        for follow in self.followers:
+            follow(source, digest, manifest)
+        return digest
 
     # Podman and skopeo tie a whole pull to the registry that gave the manifest (CLIENTS quirk 2).
 

@@ -91,6 +91,14 @@ class PullBlobs:
         fill = await self._fill(self._upstreams.source(repository), digest, member)
         return FillingBlob(fill, await fill.headers())
 
+    async def fetch(self, repository: Repository, digest: Digest) -> None:
+        """Bring a blob into the store and wait until it is there. Raises BlobUnknown and UpstreamError."""
+        blob = await self.pull(repository, digest)
+        blob.close()
+        if isinstance(blob, FillingBlob):
+            with blob.fill as fill:
+                await fill.readable(max(0, blob.size - 1))
+
     async def size(self, repository: Repository, digest: Digest) -> int:
         """Return the size of a blob in bytes without fetching it. Raises BlobUnknown and UpstreamError."""
         member = await self._member(repository, digest)

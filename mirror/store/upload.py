@@ -7,13 +7,12 @@ open between two batches, so ten thousand idle sessions cost none.
 
 import asyncio
 import hashlib
-import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import msgspec
 
@@ -102,15 +101,18 @@ class Upload:
         with full_disk_refused(), self._pen:
             if self.offset == 0:
                 self._write_note()
-            try:
-                with open_private(self._path) as file:
-                    file.writelines(batch)
-            except OSError:
-                os.truncate(self._path, self.offset)
-                raise
+            with self._open() as file:
+                file.writelines(batch)
             for chunk in batch:
                 self._hash.update(chunk)
             self.offset += sum(map(len, batch))
+
+    def _open(self) -> BinaryIO:
+        """Open the file at the offset: what a failed write left behind it is cut off."""
+        file = open_private(self._path)
+        if file.tell() != self.offset:
+            file.truncate(self.offset)
+        return file
 
     def _write_note(self) -> None:
         """Comes with the first bytes: before them there is nothing that a restart could lose."""
@@ -121,7 +123,7 @@ class Upload:
     def _publish(self, digest: Digest) -> BlobEntry:
         with full_disk_refused(), self._pen:
             try:
-                open_private(self._path).close()  # an upload of no bytes has no file yet
+                self._open().close()  # an upload of no bytes has no file yet
                 running = self._hash if digest.algorithm == "sha256" else _hash_file(self._path, digest.algorithm)
                 if running.hexdigest() != digest.hex:
                     got = f"{digest.algorithm}:{running.hexdigest()}"

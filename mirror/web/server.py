@@ -18,7 +18,9 @@ KEEPALIVE_S: Final = 15.0  # also the clock on half-sent headers (RELIABILITY fi
 READ_BUFFER_BYTES: Final = 256 * 1024  # of an upload's body, per connection
 SPARE_FDS: Final = 64  # kept for files and the database when every connection is taken
 FDS_PER_CONNECTION: Final = 2  # a socket, and the file that it sends
-_REFUSAL: Final = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\nServer: mirror\r\n\r\n"
+_REFUSAL: Final = b"\r\n".join(
+    [b"HTTP/1.1 503 Service Unavailable", b"Connection: close", b"Retry-After: 1", b"Content-Length: 0", b"", b""]
+)
 _NEEDED: Final = (
     *("_waiter", "_messages", "_request_count", "_request_in_progress", "_force_close", "_close"),
     *("_next_keepalive_close_time", "_keepalive_timeout", "_upgraded"),

@@ -14,7 +14,8 @@ from mirror.oci.names import Repository, parse_name, parse_reference, parse_tag
 SPEC_NAME = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
 SPEC_TAG = r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}"
 
-names = st.from_regex(SPEC_NAME, fullmatch=True).filter(lambda text: len(text) <= 255)
+_PART = "[a-z0-9]{1,3}((\\.|_|__|-{1,3})[a-z0-9]{1,3}){0,2}"
+names = st.from_regex(f"{_PART}(/{_PART}){{0,2}}", fullmatch=True)
 near_names = st.text("ab01._-/", max_size=20)
 
 

@@ -20,7 +20,6 @@ from mirror.oci.errors import (
 from mirror.oci.names import Repository
 from mirror.store import uploads as limits
 from mirror.store.files import Files
-from mirror.store.upload import Upload
 from mirror.store.uploads import UPLOAD_IDLE_S_MAX, Uploads
 
 OURS = Repository("", "team/app")
@@ -47,7 +46,7 @@ async def test_chunks_become_one_blob(uploads: Uploads, files: Files, algorithm:
     await (await uploads.find(OURS, upload.session)).append(pieces(DATA[4000:]))
     entry = await upload.finish(digest)
     assert (entry.size, entry.data) == (len(DATA), DATA)
-    assert files.read(digest) == DATA
+    assert files.path(digest).read_bytes() == DATA
     assert not list(files.uploads.iterdir())
     with pytest.raises(BlobUploadUnknown):
         await uploads.find(OURS, upload.session)
@@ -56,7 +55,7 @@ async def test_chunks_become_one_blob(uploads: Uploads, files: Files, algorithm:
 async def test_an_upload_of_nothing_is_the_empty_blob(uploads: Uploads, files: Files) -> None:
     """The empty blob is a blob: some tools push it as a config."""
     entry = await uploads.create(OURS).finish(digest_of(b""))
-    assert (entry.size, entry.data, files.read(digest_of(b""))) == (0, b"", b"")
+    assert (entry.size, entry.data, files.path(digest_of(b"")).read_bytes()) == (0, b"", b"")
 
 
 async def test_a_large_upload_is_not_read_again_to_be_named(
@@ -66,12 +65,13 @@ async def test_a_large_upload_is_not_read_again_to_be_named(
     data = os.urandom(3 * 1024 * 1024 + 7)
     upload = uploads.create(OURS)
     await upload.append(pieces(*(data[at : at + 100_000] for at in range(0, len(data), 100_000))))
+    # Every way that this module could read: an attempt would be a TypeError.
     monkeypatch.setattr(Path, "open", None)
     monkeypatch.setattr(Path, "read_bytes", None)
     entry = await upload.finish(digest_of(data))
     monkeypatch.undo()
     assert (entry.size, entry.data) == (len(data), None)
-    assert files.read(digest_of(data)) == data
+    assert files.path(digest_of(data)).read_bytes() == data
 
 
 async def test_wrong_bytes_are_refused_and_the_session_is_gone(uploads: Uploads, files: Files) -> None:
@@ -80,7 +80,7 @@ async def test_wrong_bytes_are_refused_and_the_session_is_gone(uploads: Uploads,
     await upload.append(pieces(b"other"))
     with pytest.raises(DigestInvalid, match=f"sha256:{hashlib.sha256(b'other').hexdigest()}"):
         await upload.finish(digest_of(DATA))
-    assert not list(files.scan())
+    assert files.path(digest_of(b"other")).exists() is False
     assert not list(files.uploads.iterdir())
     with pytest.raises(BlobUploadUnknown):
         await uploads.find(OURS, upload.session)
@@ -192,21 +192,24 @@ async def test_sessions_have_a_limit(uploads: Uploads, monkeypatch: pytest.Monke
         uploads.create(OURS)
 
 
-async def test_a_full_disk_stops_an_upload_where_it_was(uploads: Uploads) -> None:
+async def test_a_full_disk_stops_an_upload_where_it_was(uploads: Uploads, files: Files) -> None:
     """RELIABILITY section 4, "Disk full": 507, and the session can go on when there is room."""
     upload = uploads.create(OURS)
-    await upload.append(pieces(DATA[:100]))
+    files.upload_path(upload.session).symlink_to("/dev/full")
     with pytest.raises(StorageFull):
-        await _on_full_disk(upload)
-    assert upload.offset == 100
-    await upload.append(pieces(DATA[100:]))
+        await upload.append(pieces(DATA))
+    assert upload.offset == 0
+    files.upload_path(upload.session).unlink()
+    await upload.append(pieces(DATA))
     assert (await upload.finish(digest_of(DATA))).size == len(DATA)
 
 
-async def _on_full_disk(upload: Upload) -> None:
-    """Point the session at the device that is always full, for one chunk."""
-    real, upload._path = upload._path, Path("/dev/full")
-    try:
-        await upload.append(pieces(DATA))
-    finally:
-        upload._path = real
+async def test_what_a_failed_write_left_is_not_part_of_the_blob(uploads: Uploads, files: Files) -> None:
+    """upload.py: file, hash and offset agree whatever happens."""
+    upload = uploads.create(OURS)
+    await upload.append(pieces(DATA[:100]))
+    with files.upload_path(upload.session).open("ab") as file:
+        file.write(b"half a batch")
+    await upload.append(pieces(DATA[100:]))
+    await upload.finish(digest_of(DATA))
+    assert files.path(digest_of(DATA)).read_bytes() == DATA
