@@ -58,7 +58,7 @@ def _case(upstream: Nginx, blobs: list[Blob], clients: int) -> Work:
         load = readers(peer.port, f"/v2/{NAME}/blobs/{blobs[number].digest}", clients)
         # Distribution fetches once more for its store when the client has left; what that costs is its cost too.
         time.sleep(SETTLE_S)
-        return replace(load, note=f"{load.note}; {log.read_text().count(line) - before} upstream GETs")
+        return replace(load, note=f"{load.note}; upstream GETs: {log.read_text().count(line) - before}")
 
     return work
 

@@ -146,7 +146,7 @@ def start(peer: Peer) -> None:
 
 @contextmanager
 def running_cache(root: Path) -> Iterator[list[Peer]]:
-    """Start this node once more, as a cache of an nginx of its own: what it pulled through costs as what it was given."""
+    """Start this node once more, as a cache of an nginx of its own: pulled through should cost as pushed."""
     upstream = nginx(_folder(root, "upstream"), "upstream")
     start(upstream)
     cache = Cache("mirror, cached", mirror(_folder(root, "cache"), upstream.port), upstream)

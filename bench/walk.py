@@ -4,6 +4,7 @@ Interleaved, because a shared machine drifts: a peer measured a minute later is 
 """
 
 import argparse
+import shutil
 import statistics
 import sys
 import tempfile
@@ -28,7 +29,7 @@ class Pace:
     is_quick: bool = False
 
 
-FULL: Final = Pace(rounds=5, seconds=3.0)
+FULL: Final = Pace(rounds=3, seconds=3.0)
 QUICK: Final = Pace(rounds=1, seconds=1.0, is_quick=True)
 
 
@@ -126,10 +127,12 @@ def _cells(row: Row) -> list[str]:
 
 
 def main(*walks: Walk, is_recorded: bool = False) -> None:
-    """Run walks from the command line and print their table; record it in bench/RESULTS.md unless it was a quick one."""
+    """Run walks from the command line and print their table; record it in bench/RESULTS.md unless it was quick."""
     parser = argparse.ArgumentParser(description=", ".join(walk.title for walk in walks))
     parser.add_argument("--quick", action="store_true", help="one short round: shows that it works, says little")
     words = parser.parse_args()
+    if shutil.which("wrk") is None:
+        parser.error("wrk is missing: it asks for what is warm")
     pace = QUICK if words.quick else FULL
     rows = [row for walk in walks for row in run(walk, pace)]
     text = f"\n## {machine()}\n\n{pace.rounds} rounds of {pace.seconds:.0f} s in turn, medians.\n\n{table(rows)}"

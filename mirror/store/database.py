@@ -5,6 +5,7 @@ and checkpoints; every other is `query_only`. A transaction that reads and then 
 one fails at once, whatever the busy timeout. Blocking work is aiosqlite's, in its threads.
 """
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -38,9 +39,8 @@ class Database:
     @classmethod
     async def open(cls, path: Path) -> Self:
         """Open or make the database and bring its tables up to date."""
-        # SQLite gives its WAL the mode of the database file.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
-        database = cls(path)
+        await asyncio.to_thread(_make_private, path)
+        database = await asyncio.to_thread(cls, path)
         try:
             async with database.write() as connection:
                 await connection.run_sync(_migrate)
@@ -75,6 +75,11 @@ def full_disk_refused_by_sql() -> Iterator[None]:
         if "full" in str(error.orig):
             raise StorageFull("no room left on the disk of this registry") from error
         raise
+
+
+def _make_private(path: Path) -> None:
+    """Make the file before SQLite does, for ourselves only; the WAL gets its mode."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
 
 
 def _engine(path: Path, pragmas: tuple[str, ...], begin: str, size: int) -> AsyncEngine:

@@ -46,9 +46,9 @@ def open_environment(path: Path, map_bytes: int = MAP_BYTES) -> tuple[lmdb.Envir
     try:
         make_directory(path)
         environment = _open(path, map_bytes)
+        _refuse_cut_off(environment, path)
         tables = Tables(*(environment.open_db(field.name.encode()) for field in fields(Tables)))
         environment.reader_check()
-        _refuse_truncated(environment, path)
     except lmdb.Error as error:
         raise IndexDamaged(f"{path.name}: {error}") from error
     return environment, tables
@@ -67,7 +67,7 @@ def _open(path: Path, map_bytes: int) -> lmdb.Environment:
     )
 
 
-def _refuse_truncated(environment: lmdb.Environment, path: Path) -> None:
+def _refuse_cut_off(environment: lmdb.Environment, path: Path) -> None:
     """Refuse a file shorter than the pages it counts: reading behind its end would be a SIGBUS, not an error."""
     pages = int(environment.info()["last_pgno"]) + 1
     if (path / "data.mdb").stat().st_size < pages * int(environment.stat()["psize"]):

@@ -5,6 +5,7 @@ await, and are made on no other thread (that is what lets the map grow safely). 
 awaited, or posted where losing one does no harm.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Self, TypeVar
@@ -49,9 +50,9 @@ class Index:
         self._writer = IndexWriter(environment)
 
     @classmethod
-    def open(cls, path: Path, *, map_bytes: int = MAP_BYTES) -> Self:
-        """Open the index at `path`; a new one is empty and unbuilt. Raises IndexDamaged. Blocks for a while."""
-        return cls(*open_environment(path, map_bytes))
+    async def open(cls, path: Path, *, map_bytes: int = MAP_BYTES) -> Self:
+        """Open the index at `path`; a new one is empty and unbuilt. Raises IndexDamaged."""
+        return cls(*await asyncio.to_thread(open_environment, path, map_bytes))
 
     async def close(self) -> None:
         await self._writer.close()

@@ -88,7 +88,7 @@ async def _open_index(
         except IndexDamaged as damage:
             _log.warning("index is built again", reason=str(damage))
     await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
-    index = Index.open(path)
+    index = await Index.open(path)
     try:
         await rebuild(database, index, files, progress)
     except BaseException:
@@ -98,7 +98,7 @@ async def _open_index(
 
 
 async def _open_built(path: Path, seq: int) -> Index:
-    index = Index.open(path)
+    index = await Index.open(path)
     try:
         index.check_built(seq)
     except BaseException:

@@ -16,11 +16,14 @@ from mirror.telemetry.metrics import (
     Direction,
     Lane,
     Outcome,
+    Tally,
     answered,
     asked,
     exposition,
     pulled,
     slow_closed,
+    take_in,
+    tally,
 )
 
 __all__ = [
@@ -40,6 +43,7 @@ __all__ = [
     "LogFormat",
     "LogLevel",
     "Outcome",
+    "Tally",
     "answered",
     "asked",
     "exposition",
@@ -49,4 +53,6 @@ __all__ = [
     "slow_closed",
     "start_logging",
     "stop_logging",
+    "take_in",
+    "tally",
 ]

@@ -174,10 +174,7 @@ class Distribution:
 
 def answer(status: int, headers: Headers | None = None, body: bytes = b"") -> web.Response:
     """Make an answer that is in memory."""
-    response = web.Response(status=status, headers=[*(headers or [])], body=body)
-    if "Date" not in response.headers:
-        response.headers.extend(last_headers())
-    return response
+    return web.Response(status=status, headers=[*(headers or []), *last_headers()], body=body)
 
 
 def is_same(request: web.BaseRequest, digest: str) -> bool:

@@ -21,11 +21,12 @@ from mirror.rules.routing import Routing, UpstreamRule
 from mirror.store.entries import IS_LINKED, IS_MANIFEST, IS_WHOLE
 from mirror.store.index import Index
 from mirror.web.access_log import AccessLog
-from mirror.web.heads import Headers, blob_headers, manifest_headers
+from mirror.web.heads import blob_headers, last_headers, manifest_headers
 
 REQUEST_BYTES_MAX: Final = 4_096  # a usual request has 300 to 700
 MEMO_MAX: Final = 4_096  # remembered header blocks, targets and digests; each memo is emptied when it is full
 
+K = TypeVar("K")
 V = TypeVar("V")
 
 _LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e]*)")
@@ -63,7 +64,9 @@ class _Target:
     digest: bytes
     needed: int
     rule: UpstreamRule | None
-    owned_name: str  # of a name without prefix: whose it is may change from one moment to the next
+    root_name: str  # a name of the root upstream: from the first push on it is our own
+    gets: telemetry.Tally
+    heads: telemetry.Tally
 
 
 class Express:
@@ -76,7 +79,8 @@ class Express:
         self._pull_allowed = pull_allowed
         self._verdicts: dict[bytes, Verdict] = {}
         self._targets: dict[bytes, _Target | None] = {}
-        self._digests: dict[bytes, str] = {}
+        self._heads: dict[tuple[bytes, bytes, bool], bytes] = {}
+        self._last: tuple[str, bytes] = ("", b"")
 
     def verdict(self, block: bytes) -> Verdict:
         """Judge the bytes after the request line: `\\r\\n`, header lines, an empty line, nothing else."""
@@ -92,20 +96,34 @@ class Express:
         found = self._targets[target]
         if found is None:
             return None
-        if found.owned_name and self._index.owned(found.owned_name) != (found.rule is None):
+        if found.root_name and self._index.owned(found.root_name):
             del self._targets[target]
             return None
         held = self._tagged(found) if found.tag else self._digested(found)
         if held is None:
             return None
-        headers, data = held
-        self._count(method, target, found, len(data), remote)
-        head = _write_head(headers)
-        return (head,) if method == b"HEAD" else (head, data)
+        head, data = held
+        if self._access.enabled:
+            self._access.note(method.decode(), target.decode(), 200, remote())
+        if method == b"HEAD":
+            found.heads.requests += 1
+            return head, self._end()
+        found.gets.requests += 1
+        found.gets.response_bytes += len(data)
+        return head, self._end(), data
+
+    def _end(self) -> bytes:
+        """Write what ends every head; it changes once a second."""
+        (_, date), server = last_headers()
+        if self._last[0] != date:
+            self._last = (date, f"Date: {date}\r\n{server[0]}: {server[1]}\r\n\r\n".encode())
+        return self._last[1]
 
     def _read(self, target: bytes) -> _Target | None:
         """Read a path with at most `?ns=` behind it; None for what this lane does not answer."""
-        path, _, query = target.decode("ascii").partition("?")
+        if not target.isascii():
+            return None
+        path, _, query = target.decode().partition("?")
         ns = None
         if query:
             if not re.fullmatch(r"ns=[a-z0-9.:-]+", query):
@@ -122,7 +140,7 @@ class Express:
 
     def _target(self, route: Route, repository: Repository, ns: str | None) -> _Target:
         rule = self._routing.rule(repository)
-        fixed = rule is not None and (ns is not None or route.name.startswith(rule.path_prefix + "/"))
+        by_root = rule is not None and ns is None and not route.name.startswith(rule.path_prefix + "/")
         manifest = IS_MANIFEST | (0 if rule is None else IS_WHOLE)
         by_digest = isinstance(route.reference, Digest)
         return _Target(
@@ -131,10 +149,12 @@ class Express:
             digest=route.digest.key() if by_digest else b"",
             needed=manifest if route.kind == "manifest" else IS_LINKED,
             rule=rule,
-            owned_name="" if fixed else route.name,
+            root_name=route.name if by_root else "",
+            gets=telemetry.tally("GET", route.kind, repository.upstream),
+            heads=telemetry.tally("HEAD", route.kind, repository.upstream),
         )
 
-    def _tagged(self, target: _Target) -> tuple[Headers, bytes] | None:
+    def _tagged(self, target: _Target) -> tuple[bytes, bytes] | None:
         held = self._index.read_tag(target.key, target.tag.encode())
         if held is None:
             return None
@@ -143,33 +163,29 @@ class Express:
             return None
         if target.rule is not None and tag_state(target.rule, target.tag, checked_at, time.time()) != "fresh":
             return None
-        digest = self._digest(digest_key)
-        return manifest_headers(digest, media_type.decode(), len(data), by_tag=True), data
+        return self._head(digest_key, media_type, len(data), by_tag=True), data
 
-    def _digested(self, target: _Target) -> tuple[Headers, bytes] | None:
+    def _digested(self, target: _Target) -> tuple[bytes, bytes] | None:
         held = self._index.read_digest(target.key, target.digest)
         if held is None:
             return None
         flags, media_type, _, data = held
         if data is None or flags & target.needed != target.needed:
             return None
-        digest = self._digest(target.digest)
-        if target.needed & IS_MANIFEST:
-            return manifest_headers(digest, media_type.decode(), len(data), by_tag=False), data
-        return blob_headers(digest, len(data)), data
+        if not target.needed & IS_MANIFEST:
+            media_type = b""
+        return self._head(target.digest, media_type, len(data), by_tag=False), data
 
-    def _digest(self, key: bytes) -> str:
-        known = self._digests.get(key)
-        return _remember(self._digests, key, str(digest_from_key(key))) if known is None else known
-
-    def _count(self, method: bytes, target: bytes, found: _Target, size: int, remote: Callable[[], str | None]) -> None:
-        kind = "manifest" if found.needed & IS_MANIFEST else "blob"
-        telemetry.answered(method.decode(), kind, 200, "express")
-        telemetry.pulled(found.rule.name if found.rule else "", kind, "hit")
-        if method == b"GET":
-            telemetry.RESPONSE_BYTES.inc(size)
-        if self._access.enabled:
-            self._access.note(method.decode(), target.decode(), 200, remote())
+    def _head(self, digest_key: bytes, media_type: bytes, size: int, *, by_tag: bool) -> bytes:
+        """Write the head of a manifest, or of a blob where `media_type` is empty, but for its end."""
+        key = (digest_key, media_type, by_tag)
+        known = self._heads.get(key)
+        if known is not None:
+            return known
+        digest = str(digest_from_key(digest_key))
+        headers = manifest_headers(digest, media_type.decode(), size, by_tag=by_tag)
+        lines = [f"{name}: {value}\r\n" for name, value in (headers if media_type else blob_headers(digest, size))]
+        return _remember(self._heads, key, f"HTTP/1.1 200 OK\r\n{''.join(lines)}".encode())
 
 
 def _judge(block: bytes) -> Verdict:
@@ -186,13 +202,8 @@ def _judge(block: bytes) -> Verdict:
     return Verdict.EXPRESS if usual and _HOST.fullmatch(seen.get(b"host", b"")) else Verdict.NORMAL
 
 
-def _remember(memo: dict[bytes, V], key: bytes, value: V) -> V:
+def _remember(memo: dict[K, V], key: K, value: V) -> V:
     if len(memo) >= MEMO_MAX:
         memo.clear()
     memo[key] = value
     return value
-
-
-def _write_head(headers: Headers) -> bytes:
-    lines = "\r\n".join([f"{name}: {value}" for name, value in headers])
-    return f"HTTP/1.1 200 OK\r\n{lines}\r\n\r\n".encode()

@@ -1,4 +1,4 @@
-"""The headers of what the registry sends: written once, for both lanes.
+"""The headers of what the registry sends, but for `last_headers`: written once, for both lanes.
 
 Source: OCI distribution-spec v1.1; RFC 9110. A list of pairs in the order in which they go out.
 """
@@ -34,7 +34,6 @@ def _headers(digest: str, media_type: str, size: int, cache: str) -> Headers:
         ("Accept-Ranges", "bytes"),
         ("Cache-Control", cache),
         ("X-Content-Type-Options", "nosniff"),
-        *last_headers(),
     ]
 
 

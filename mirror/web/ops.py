@@ -25,8 +25,6 @@ class Ops:
         return answer(503 if fault else 200, [("Content-Type", "text/plain")], f"{fault or 'ok'}\n".encode())
 
     async def metrics(self, request: web.BaseRequest) -> web.StreamResponse:  # noqa: ARG002
-        return answer(
-            200,
-            [("Content-Type", "text/plain; version=0.0.4; charset=utf-8")],
-            await asyncio.to_thread(telemetry.exposition),
-        )
+        telemetry.take_in()
+        body = await asyncio.to_thread(telemetry.exposition)
+        return answer(200, [("Content-Type", "text/plain; version=0.0.4; charset=utf-8")], body)

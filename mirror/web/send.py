@@ -17,7 +17,7 @@ from mirror.oci.errors import RegistryError
 from mirror.oci.ranges import Span, parse_range
 from mirror.registry.fill import Fill
 from mirror.registry.pull_blobs import FillingBlob, OpenBlob, PulledBlob
-from mirror.web.heads import Headers
+from mirror.web.heads import Headers, last_headers
 
 SEND_BYTES_MAX: Final = 16 * 1024 * 1024  # one sendfile request: bounds what an aborting reader leaves queued
 READ_BYTES: Final = 256 * 1024  # one read where TLS without kernel help needs the bytes in memory
@@ -107,7 +107,7 @@ async def send(request: web.BaseRequest, headers: Headers, size: int, body: Body
 async def _send_one(
     request: web.BaseRequest, status: int, headers: Headers, span: Span, body: Body
 ) -> web.StreamResponse:
-    response = web.StreamResponse(status=status, headers=[*headers])
+    response = web.StreamResponse(status=status, headers=[*headers, *last_headers()])
     response.headers["Content-Length"] = str(len(span))
     return await _stream(request, response, [span], body)
 
@@ -123,7 +123,7 @@ async def _send_several(
         for span in spans
     ]
     end = f"\r\n--{boundary}--\r\n".encode()
-    response = web.StreamResponse(status=206, headers=[*headers])
+    response = web.StreamResponse(status=206, headers=[*headers, *last_headers()])
     response.headers["Content-Type"] = f"multipart/byteranges; boundary={boundary}"
     response.headers["Content-Length"] = str(sum(map(len, parts)) + sum(map(len, spans)) + len(end))
     return await _stream(request, response, spans, body, parts, end)

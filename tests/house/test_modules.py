@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from house_files import MODULES, ROOT, label, module_name
 
 LINES_MAX = 300

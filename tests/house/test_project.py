@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from house_files import ROOT, label, tracked
+
 from mirror.config import Access, Log, Server, Storage, Tls, load
 from mirror.rules.routing import UpstreamRule
 
@@ -60,7 +60,7 @@ def test_the_readmes_test_command_is_what_the_build_runs() -> None:
 def test_the_readme_installs_and_starts_a_node_with_one_command() -> None:
     """Issue, section 1: one command that installs and starts a node."""
     readme = (ROOT / "README.md").read_text()
-    assert "python3 -m venv .venv && .venv/bin/pip install -q . && .venv/bin/mirror serve" in readme
+    assert "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/mirror serve" in readme
 
 
 def test_the_lock_has_every_dependency_and_no_address() -> None:

@@ -66,13 +66,13 @@ class Root:
         self.path = path
 
     @asynccontextmanager
-    async def open(self, *, rebuilt: bool = False) -> AsyncIterator[Store]:
+    async def open(self, **options: Any) -> AsyncIterator[Store]:
         spawned: list[asyncio.Task[None]] = []
 
         def spawn(work: Coroutine[Any, Any, None], name: str) -> None:
             spawned.append(asyncio.get_running_loop().create_task(work, name=name))
 
-        async with Store.open(self.path, spawn, rebuilt=rebuilt) as store:
+        async with Store.open(self.path, spawn, **options) as store:
             yield store
         await asyncio.gather(*spawned)
 

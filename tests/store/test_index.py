@@ -26,7 +26,7 @@ AT = 1_700_000_000.5
 
 @pytest.fixture
 async def index(tmp_path: Path) -> AsyncIterator[Index]:
-    opened = Index.open(tmp_path / "index.lmdb")
+    opened = await Index.open(tmp_path / "index.lmdb")
     await opened.finish_build(0)
     yield opened
     await opened.close()
@@ -180,7 +180,7 @@ async def test_the_express_lane_reads_what_the_normal_way_reads(index: Index) ->
 
 async def test_a_full_map_grows_while_readers_read(tmp_path: Path) -> None:
     """RELIABILITY 3.3: set_mapsize invalidates open read transactions, so it happens between two callbacks."""
-    index = Index.open(tmp_path / "small.lmdb", map_bytes=256 * 1024)
+    index = await Index.open(tmp_path / "small.lmdb", map_bytes=256 * 1024)
     stop = asyncio.Event()
     reads = 0
 
@@ -210,7 +210,7 @@ async def test_many_writers_share_a_commit(index: Index) -> None:
 
 async def test_an_index_that_was_never_finished_is_not_used(tmp_path: Path) -> None:
     """store.py: a rebuild that was cut off starts anew."""
-    index = Index.open(tmp_path / "new.lmdb")
+    index = await Index.open(tmp_path / "new.lmdb")
     with pytest.raises(IndexDamaged):
         index.cursor()
     await index.close()
@@ -220,7 +220,7 @@ async def test_an_index_that_was_never_finished_is_not_used(tmp_path: Path) -> N
 async def test_a_damaged_index_is_said_to_be(tmp_path: Path, damage: bytes | None) -> None:
     """RELIABILITY 3.1: a missing or broken data.mdb is built again, never a SIGBUS."""
     path = tmp_path / "index.lmdb"
-    index = Index.open(path)
+    index = await Index.open(path)
     await index.finish_build(0)
     for number in range(300):
         await index.put_blob(digest_of(str(number).encode()), BlobEntry(number))
@@ -232,7 +232,7 @@ async def test_a_damaged_index_is_said_to_be(tmp_path: Path, damage: bytes | Non
 
 
 async def _open_and_close(path: Path) -> None:
-    index = Index.open(path)
+    index = await Index.open(path)
     try:
         index.cursor()
     finally:
