@@ -153,7 +153,11 @@ class Node:
             access,
         )
         express = Express(
-            index=store.index, routing=routing, access=access, pull_allowed="pull" in settings.access.anonymous
+            index=store.index,
+            files=store.files,
+            routing=routing,
+            access=access,
+            pull_allowed="pull" in settings.access.anonymous,
         )
         return Server(app.handle, express=express, slow=slow, connections_max=connections_max())
 

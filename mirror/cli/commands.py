@@ -101,10 +101,11 @@ def reindex(config: Path | None, data: Path | None) -> None:
       mirror reindex --data /var/lib/mirror
     """
     with said_plainly(), Bars() as bars:
+        settings = settings_of(config, (), data)
         from mirror import node
 
         telemetry.start_logging("warning", "console")
-        node.reindex(settings_of(config, (), data), bars.progress)
+        node.reindex(settings, bars.progress)
         bars.report("the index is complete")
 
 
@@ -121,9 +122,10 @@ def verify(config: Path | None, data: Path | None, repair: bool) -> None:
       mirror verify --repair
     """
     with said_plainly(), Bars() as bars:
+        settings = settings_of(config, (), data)
         from mirror import node
 
         telemetry.start_logging("warning", "console")
-        faults = node.verify(settings_of(config, (), data), repair, bars.report, bars.progress)
+        faults = node.verify(settings, repair, bars.report, bars.progress)
         bars.report(f"{faults} fault{'' if faults == 1 else 's'}" + (" repaired" if faults and repair else ""))
     sys.exit(1 if faults and not repair else 0)

@@ -8,20 +8,17 @@ digest is verified: wrong bytes are never cached and never completed (DESIGN wal
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterable, AsyncIterator
-from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import dataclass
-from typing import Final, Protocol, Self
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from typing import Final, Self
 
 import structlog
 
 from mirror import telemetry
 from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, RegistryError, UpstreamError, UpstreamTimeout
-from mirror.oci.names import Repository
-from mirror.oci.ranges import Span
 from mirror.registry.flights import Spawn
-from mirror.store.batches import write_behind
+from mirror.registry.sides import BlobSource, Sides
+from mirror.store.batches import BATCH_BYTES_MAX, write_behind
 from mirror.store.disk import full_disk_refused
 from mirror.store.sparse import SparseFile
 from mirror.upstream.body import BlobBody
@@ -29,35 +26,15 @@ from mirror.upstream.body import BlobBody
 TAIL_BYTES: Final = 16 * 1024  # held back until the digest is verified
 RESUMES_MAX: Final = 5  # failures in a row without one new byte
 RESUME_PAUSE_S: Final = 0.2  # doubled at each failure, with jitter
-SIDES_MAX: Final = 2  # ranges far ahead of the front, under way at once
-SIDE_BYTES: Final = 16 * 1024 * 1024  # one side range: about two of containerd's chunks
 FAR_BYTES: Final = 8 * 1024 * 1024  # nearer than this the front is soon there
 FAR_S: Final = 2.0  # and so it is when it will come by within this time
 RATE_AFTER_S: Final = 0.25  # a rate measured over less than this says nothing
 HEADERS_S_MAX: Final = 9.5  # a client hears something within 10 s (CLIENTS quirk 1)
 assert TAIL_BYTES < FAR_BYTES
+# A batch of the front that is being written when a side begins ends before it: see `_write_front`.
+assert 2 * BATCH_BYTES_MAX < FAR_BYTES
 
 log = structlog.get_logger()
-
-
-class BlobSource(Protocol):
-    """Where a fill gets its bytes: one repository of one upstream."""
-
-    @property
-    def repository(self) -> Repository: ...
-
-    def get_blob(
-        self, digest: Digest, start: int = 0, end: int | None = None
-    ) -> AbstractAsyncContextManager[BlobBody]: ...
-
-
-@dataclass(slots=True)
-class _Side:
-    """A range under way beyond the front: `start` is its first byte, `mark` what it has reached."""
-
-    start: int
-    mark: int
-    end: int
 
 
 class Fill:
@@ -71,11 +48,11 @@ class Fill:
         self.answered = False  # upstream's headers are here and agree: clients may have theirs
         self.verified = False
         self.error: RegistryError | None = None
-        self._spawn = spawn
         self._progress = asyncio.Event()
         self._readers = 0
         self._finished = False
-        self._sides: list[_Side] = []
+        self._sides = Sides(digest, source, staged, spawn, self.notify)
+        self._clipped = False  # the last write of the front ended where a run that is taken begins
         self._started_at = time.monotonic()
         self._started_front = 0
 
@@ -91,12 +68,15 @@ class Fill:
         return self.size
 
     async def readable(self, offset: int) -> int:
-        """Wait for bytes at `offset`; return up to where they may be sent. Raises what stopped the fill."""
+        """Wait for bytes at `offset`; return up to where they may be sent. Raises what stopped the fill.
+
+        Of a verified blob it returns the end of the bytes, also for an `offset` at or behind it.
+        """
         while True:
             end = self.staged.readable_end(offset)
             if not self.verified and self.size is not None:
                 end = min(end, self.size - TAIL_BYTES)
-            if end > offset:
+            if end > offset or self.verified:
                 return end
             self._look_ahead(offset)
             await self._next()
@@ -138,8 +118,21 @@ class Fill:
 
     async def run(self) -> None:
         """Fetch until all bytes are here and bear the digest. Raises UpstreamError, BlobUnknown, StorageFull."""
-        await asyncio.to_thread(self.staged.open)
+        with full_disk_refused():
+            await asyncio.to_thread(self.staged.open)
         self._started_front = self.staged.front
+        try:
+            await self._fetch()
+        finally:
+            await self._sides.end()
+        if self.staged.front != self.size or not self.staged.verified():
+            await asyncio.to_thread(self.staged.discard)
+            raise UpstreamError(f"{self.source.repository} sent bytes that are not {self.digest}")
+        self.verified = True
+        self.notify()
+
+    async def _fetch(self) -> None:
+        """Move the front to the end, and go on where an answer of upstream broke off."""
         failures = 0
         while self.size is None or self.staged.front < self.size:
             before = self.staged.front
@@ -152,11 +145,6 @@ class Fill:
                 pause = RESUME_PAUSE_S * 2**failures * random.uniform(0.5, 1.0)  # noqa: S311 - jitter is no secret
                 log.info("fill resumes", digest=str(self.digest), front=self.staged.front, reason=error.message)
                 await asyncio.sleep(pause)
-        if self.staged.front != self.size or not self.staged.verified():
-            await asyncio.to_thread(self.staged.discard)
-            raise UpstreamError(f"{self.source.repository} sent bytes that are not {self.digest}")
-        self.verified = True
-        self.notify()
 
     async def _advance(self) -> None:
         """Move the front once: over an island, behind a side that works there, or by one upstream answer."""
@@ -166,21 +154,38 @@ class Fill:
             await asyncio.to_thread(self.staged.hash_to, reached)
             self.staged.absorb()
             self.notify()
-        elif any(side.start <= front < side.end for side in self._sides):
+        elif self._taken(front):
             await self._progress.wait()
         else:
             await self._fetch_front(front)
 
     async def _fetch_front(self, front: int) -> None:
         end = self._next_taken(front)
-        async with self.source.get_blob(self.digest, front, end) as body:
+        self._clipped = False
+        # Of a blob whose size nobody knows all may be here: one byte again, so that upstream has something to answer.
+        start = front if self.size is not None else max(0, front - 1)
+        async with self.source.get_blob(self.digest, start, end) as body:
             self._check_headers(body)
             skip = front - body.start
             chunks = _skipping(body, skip) if skip else body
             with full_disk_refused():
-                await write_behind(chunks, self.staged.write_front, self._keep_going)
+                await write_behind(chunks, self._write_front, self._keep_going)
         if self.size is None:
             self.size = self.staged.front
+        elif not self._clipped and not self._taken(self.staged.front) and self.staged.front < (end or self.size):
+            # Without a Content-Length nothing but our own count tells that the answer was cut.
+            raise UpstreamError(f"{self.source.repository} ended its answer at byte {self.staged.front} of {self.size}")
+
+    def _write_front(self, buffers: list[bytes]) -> None:
+        """Blocking: write and hash up to the next run that is taken, and not one byte into it.
+
+        The front hashes what it writes. Bytes that a side wrote over them would be in the file under a digest that
+        never saw them.
+        """
+        end = self._next_taken(self.staged.front)
+        room = sum(map(len, buffers)) if end is None else end - self.staged.front
+        self._clipped = room < sum(map(len, buffers))
+        self.staged.write_front(list(_first(buffers, room)) if self._clipped else buffers)
 
     def _keep_going(self, written: int) -> bool:
         """After each write: tell the readers, and stop where a long run ahead is here or on its way."""
@@ -189,8 +194,11 @@ class Fill:
         front = self.staged.front
         if self.size is not None and front >= self.size:
             return False
-        taken = any(side.start <= front < side.end for side in self._sides)
-        return not taken and self.staged.readable_end(front) == front
+        return not self._clipped and not self._taken(front)
+
+    def _taken(self, offset: int) -> bool:
+        """Tell whether the byte at `offset`, not before the front, is here or a side is on its way to it."""
+        return self._sides.cover(offset) or self.staged.readable_end(offset) > offset
 
     def _check_headers(self, body: BlobBody) -> None:
         if body.start > self.staged.front:
@@ -206,21 +214,19 @@ class Fill:
 
     def _next_taken(self, front: int) -> int | None:
         """Return where the next run beyond `front` starts that is here or on its way; None = nothing ahead."""
-        starts = [island.start for island in self.staged.islands] + [side.start for side in self._sides]
+        starts = [island.start for island in self.staged.islands] + self._sides.starts()
         return min((start for start in starts if start > front), default=None)
 
     # Ranges far ahead of it.
 
     def _look_ahead(self, offset: int) -> None:
         """Open one bounded range at `offset` when the front will not be there soon."""
-        if self.size is None or len(self._sides) >= SIDES_MAX or not self._far(offset):
+        if self.size is None or self._sides.full:
             return
-        if any(side.start <= offset < side.end for side in self._sides):
+        # The tail waits for the front in any case, so a side that brings it helps nobody.
+        if offset >= self.size - TAIL_BYTES or not self._far(offset) or self._taken(offset):
             return
-        end = min(offset + SIDE_BYTES, self.size, self._next_taken(offset) or self.size)
-        side = _Side(offset, offset, end)
-        self._sides.append(side)
-        self._spawn(self._fetch_side(side), f"side {self.digest} {offset}")
+        self._sides.open(offset, self._next_taken(offset) or self.size)
 
     def _far(self, offset: int) -> bool:
         elapsed = time.monotonic() - self._started_at
@@ -229,28 +235,6 @@ class Fill:
         rate = (self.staged.front - self._started_front) / elapsed
         return offset - self.staged.front > max(FAR_BYTES, rate * FAR_S)
 
-    async def _fetch_side(self, side: _Side) -> None:
-        """Bring one range into the file. A side that fails is no harm: the front comes by."""
-
-        def write(buffers: list[bytes]) -> None:
-            self.staged.write_at(side.mark, buffers)
-            side.mark += sum(map(len, buffers))
-
-        def keep_going(written: int) -> bool:
-            telemetry.FILL_BYTES.labels(self.source.repository.upstream).inc(written)
-            self.staged.add_island(Span(side.start, min(side.mark, side.end)))
-            self.notify()
-            return self.error is None and side.mark < side.end
-
-        with self, suppress(RegistryError, OSError):
-            try:
-                async with self.source.get_blob(self.digest, side.start, side.end) as body:
-                    if body.start == side.start:
-                        await write_behind(body, write, keep_going)
-            finally:
-                self._sides.remove(side)
-                self.notify()
-
 
 async def _skipping(chunks: AsyncIterable[bytes], skip: int) -> AsyncIterator[bytes]:
     """Pass over the bytes that are already here when an upstream ignored the Range."""
@@ -258,3 +242,12 @@ async def _skipping(chunks: AsyncIterable[bytes], skip: int) -> AsyncIterator[by
         if skip < len(chunk):
             yield chunk[skip:]
         skip = max(0, skip - len(chunk))
+
+
+def _first(buffers: list[bytes], count: int) -> Iterator[bytes]:
+    """Yield the first `count` bytes of `buffers`."""
+    for buffer in buffers:
+        if count <= 0:
+            return
+        yield buffer[:count]
+        count -= len(buffer)

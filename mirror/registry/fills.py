@@ -10,8 +10,9 @@ import structlog
 from mirror import telemetry
 from mirror.oci.digest import Digest
 from mirror.oci.errors import RegistryError, Unavailable, UpstreamError
-from mirror.registry.fill import BlobSource, Fill
+from mirror.registry.fill import Fill
 from mirror.registry.flights import Spawn
+from mirror.registry.sides import BlobSource
 from mirror.store.disk import full_disk_refused
 from mirror.store.entries import INLINE_BYTES_MAX, BlobEntry
 from mirror.store.files import Files
@@ -48,30 +49,36 @@ class Fills:
         return fill
 
     async def _run(self, fill: Fill) -> None:
-        """Fetch, verify, publish, index. After the last of these a reader finds the blob in the index instead."""
-        error: RegistryError | None = None
+        """See one fill through. Whoever comes after it finds the blob in the index, or begins the next fill."""
+        error: RegistryError | None = Unavailable("the node is stopping")
+        try:
+            error = await self._outcome(fill)
+        finally:
+            # Nothing of this fill touches the staged file any more: the next one may open it.
+            del self._under_way[fill.digest]
+            fill.finish(error)
+
+    async def _outcome(self, fill: Fill) -> RegistryError | None:
+        """Fetch, verify, publish, index; return what went wrong."""
         try:
             with telemetry.FILLS.track_inprogress():
                 await fill.run()
                 await self._publish(fill)
         except RegistryError as refusal:
-            error = refusal
+            return await self._keep_partial(fill, refusal)
         except OSError as fault:
-            error = UpstreamError(f"{fill.digest} could not be written: {fault.strerror}")
+            return await self._keep_partial(fill, UpstreamError(f"{fill.digest} is not written: {fault.strerror}"))
         except asyncio.CancelledError:
-            error = Unavailable("the node is stopping")
+            await self._keep_partial(fill, Unavailable("the node is stopping"))
             raise
-        finally:
-            del self._under_way[fill.digest]
-            if error is not None:
-                await self._keep_partial(fill, error)
-            fill.finish(error)
+        return None
 
-    async def _keep_partial(self, fill: Fill, error: RegistryError) -> None:
+    async def _keep_partial(self, fill: Fill, error: RegistryError) -> RegistryError:
         """Leave what came for the next try, in this process or a later one."""
         log.warning("fill failed", digest=str(fill.digest), front=fill.staged.front, reason=error.message)
         with suppress(OSError):
             await asyncio.to_thread(fill.staged.write_note)
+        return error
 
     async def _publish(self, fill: Fill) -> None:
         assert fill.size is not None

@@ -13,7 +13,7 @@ T = TypeVar("T")
 class Spawn(Protocol):
     """Start work that the node owns. The work must not raise: what goes wrong is told through what it fulfils."""
 
-    def __call__(self, work: Coroutine[Any, Any, None], name: str) -> object: ...
+    def __call__(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]: ...
 
 
 class Flights:

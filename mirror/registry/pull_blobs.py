@@ -141,11 +141,10 @@ class PullBlobs:
         outcome: telemetry.Outcome = "joined" if fill.answered else "filled"
         try:
             await fill.headers()
-        except UpstreamError as error:
+        except (UpstreamError, BlobUnknown) as error:
             if fill.source.repository == source.repository:
                 raise source.told(error, blob=True) from None
-            fill = self._fills.join(digest, size, source)
-            await fill.headers()
+            return await self._fill(source, digest, member)
         telemetry.pulled(source.repository.upstream, "blob", outcome)
         return fill
 

@@ -14,9 +14,10 @@ from typing import Any, Final, Self
 
 from sqlalchemy import Connection, event, inspect, text
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from mirror.oci.errors import StorageFull
+from mirror.oci.errors import StorageFull, Unavailable
 from mirror.store.disk import FILE_MODE
 
 READERS_MAX: Final = 4  # listings and referrers only: warm pulls never come here
@@ -58,8 +59,11 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """Begin a read transaction: one snapshot for the block. Keep it short: it stops checkpoints."""
-        async with self._readers.begin() as connection:
-            yield connection
+        try:
+            async with self._readers.begin() as connection:
+                yield connection
+        except PoolTimeout:
+            raise Unavailable("too many readers of the database") from None
 
     async def close(self) -> None:
         await self._readers.dispose()

@@ -12,6 +12,7 @@ from typing import Final
 
 import lmdb
 
+from mirror.oci.names import NAME_CHARS_MAX, TAG_CHARS_MAX
 from mirror.store.disk import FILE_MODE, make_directory
 from mirror.store.entries import COUNT, LAYOUT
 
@@ -19,6 +20,12 @@ MAP_BYTES: Final = 64 * 1024**3  # address space, not disk: growing stops the re
 READERS_MAX: Final = 1_024  # the default of 126 is a limit on look-ups at once in every process that reads
 SPARE_READS: Final = 4  # kept ready: a look-up then costs no allocation
 KEY_BYTES_MAX: Final = 511  # LMDB's own
+DOCUMENT_KEY_CHARS_MAX: Final = 146  # "referrers " and the longest digest, 135
+UPSTREAM_CHARS_MAX: Final = 100  # held by the configuration
+_HUB_PREFIX_CHARS: Final = len("library/")  # what routing puts before a name that was already at its limit
+# The longest key that can come: two parts of a repository, a NUL behind each, and a document's key or a tag.
+assert UPSTREAM_CHARS_MAX + _HUB_PREFIX_CHARS + NAME_CHARS_MAX + 2 + DOCUMENT_KEY_CHARS_MAX <= KEY_BYTES_MAX
+assert TAG_CHARS_MAX <= DOCUMENT_KEY_CHARS_MAX
 
 CURSOR: Final = b"cursor"
 _LAYOUT: Final = b"layout"

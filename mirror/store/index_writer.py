@@ -18,7 +18,7 @@ from mirror.oci.errors import StorageFull, Unavailable
 from mirror.store.disk import full_disk_refused
 
 BATCH_JOBS_MAX: Final = 1_000  # bounds how long a commit makes its first caller wait
-QUEUE_JOBS_MAX: Final = 10_000  # of small closures; who comes later waits in front of the queue
+QUEUE_JOBS_MAX: Final = 2_000  # each may hold a small blob: 128 MiB at worst; who comes later waits in front
 WRITE_S_MAX: Final = 30.0  # a commit takes a millisecond: after this the disk hangs
 GROW_S_MAX: Final = 10.0  # the loop owes us one pass
 GROWTH: Final = 2
@@ -64,8 +64,8 @@ class IndexWriter:
             raise Unavailable("the index on this disk does not answer") from None
 
     def post(self, write: Write[Any]) -> None:
-        """Run `write` some time soon; nobody is told. Dropped when the queue is full: only for what can be lost."""
-        if len(self._jobs) < QUEUE_JOBS_MAX:
+        """Run `write` some time soon; nobody is told. Dropped when the queue is full or the node goes down."""
+        if len(self._jobs) < QUEUE_JOBS_MAX and not self._closing:
             self._put(_Job(write, None, durable=False))
 
     async def close(self) -> None:

@@ -36,7 +36,7 @@ class SparseFile:
         self.digest = digest
         self.front = 0
         self.islands: list[Span] = []
-        self.file: io.FileIO
+        self.file: io.FileIO  # from `open` on
         self._hash = hasher(digest.algorithm)
         self._checksum = xxhash.xxh3_64()
         self._noted = 0
@@ -51,7 +51,9 @@ class SparseFile:
         self.hash_to(min(note.front, length))
 
     def close(self) -> None:
-        self.file.close()
+        """Close the file, if it could be opened at all."""
+        if hasattr(self, "file"):
+            self.file.close()
 
     def write_front(self, buffers: Sequence[bytes]) -> None:
         """Blocking: add bytes at the front and hash them."""

@@ -82,11 +82,13 @@ class Store:
 async def _open_index(
     path: Path, database: Database, files: Files, progress: Progress | None, *, rebuilt: bool
 ) -> Index:
+    seq = await last_seq(database)
     if not rebuilt:
         try:
-            return await _open_built(path, await last_seq(database))
+            return await _open_built(path, seq)
         except IndexDamaged as damage:
-            _log.warning("index is built again", reason=str(damage))
+            if seq:
+                _log.warning("index is built again", reason=str(damage))
     await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
     index = await Index.open(path)
     try:

@@ -85,7 +85,7 @@ _writers: list[LineWriter] = []
 
 
 def start_logging(level: LogLevel = "info", form: LogFormat = "json", descriptor: int = 2) -> None:
-    """Send every event of `level` and above to `descriptor`, ours and those of libraries."""
+    """Send every event of `level` and above to `descriptor`, and the warnings of libraries."""
     stop_logging()
     number = logging.getLevelNamesMapping()[level.upper()]
     writer = LineWriter(descriptor)
@@ -103,7 +103,8 @@ def start_logging(level: LogLevel = "info", form: LogFormat = "json", descriptor
         logger_factory=lambda *_: writer,
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(level=max(number, logging.INFO), handlers=[_Foreign()], force=True)
+    # What libraries say below a warning is about themselves.
+    logging.basicConfig(level=max(number, logging.WARNING), handlers=[_Foreign()], force=True)
 
 
 @atexit.register

@@ -73,6 +73,9 @@ class App:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; the only `except RegistryError` of the door."""
         route = "other"
+        if request.protocol.writing_paused:
+            # A client that asks on without reading waits for itself, and costs the memory of one answer.
+            await request.writer.drain()
         try:
             path, query = read_target(request)
             ops = self._ops.get(path)
@@ -91,7 +94,8 @@ class App:
         if not request.content.is_eof():
             response.force_close()  # an unread body must not be read as the next request
         telemetry.answered(request.method, route, response.status, "normal")
-        telemetry.RESPONSE_BYTES.inc(response.body_length if response.prepared else response.content_length or 0)
+        if request.method != "HEAD":
+            telemetry.RESPONSE_BYTES.inc(response.content_length or 0)
         self._access.note(request.method, request.raw_path, response.status, request.remote)
         return response
 

@@ -21,7 +21,7 @@ from mirror.registry.pull_blobs import PullBlobs
 from mirror.registry.push import Push
 from mirror.rules.routing import Routing
 from mirror.store.index import Index
-from mirror.web.gate import read_query, read_values
+from mirror.web.gate import check_plain, read_query, read_values
 from mirror.web.heads import Headers, blob_headers, last_headers, manifest_headers
 from mirror.web.send import SmallBody, chunks_of, send, send_blob
 from mirror.web.slow import SlowClock
@@ -137,6 +137,7 @@ class Distribution:
     # Management.
 
     async def put_manifest(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:
+        check_plain(request)
         repository = self.target(route.name, query)
         data = await self._read_manifest(request)
         tags = tuple(parse_tag(tag) for tag in read_values(query, "tag"))

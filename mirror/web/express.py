@@ -1,7 +1,8 @@
 """The express lane: the hottest requests of an edge node, answered in one write (DESIGN section 4).
 
-GET and HEAD of a warm manifest or small blob, whole, unconditional, on an idle connection. Whatever is the least bit
-unusual is left to the normal way, whose answers these must equal byte for byte: a differential test holds it.
+GET and HEAD of a warm manifest or blob, whole, unconditional, on an idle connection: small ones from memory, large ones
+from their file. Whatever is the least bit unusual is left to the normal way, whose answers these must equal byte for
+byte: a differential test holds it.
 """
 
 import re
@@ -19,11 +20,13 @@ from mirror.oci.paths import Route, parse_path
 from mirror.rules.freshness import tag_state
 from mirror.rules.routing import Routing, UpstreamRule
 from mirror.store.entries import IS_LINKED, IS_MANIFEST, IS_WHOLE
+from mirror.store.files import Files
 from mirror.store.index import Index
 from mirror.web.access_log import AccessLog
 from mirror.web.heads import blob_headers, last_headers, manifest_headers
 
 REQUEST_BYTES_MAX: Final = 4_096  # a usual request has 300 to 700
+LINES_MAX: Final = 64  # header lines; a usual request has ten
 MEMO_MAX: Final = 4_096  # remembered header blocks, targets and digests; each memo is emptied when it is full
 
 K = TypeVar("K")
@@ -45,6 +48,9 @@ _HARMLESS: Final = frozenset(
     }
 )
 _BODY: Final = frozenset({b"content-length", b"transfer-encoding", b"upgrade", b"expect", b"trailer", b"te"})
+
+
+_SINGLE: Final = frozenset({b"host", b"connection"})  # where a second one would change what the first one says
 
 
 class Verdict(Enum):
@@ -69,11 +75,24 @@ class _Target:
     heads: telemetry.Tally
 
 
+@dataclass(frozen=True, slots=True)
+class FileAnswer:
+    """A head, and an open file of `size` bytes to send behind it; the receiver closes `descriptor`."""
+
+    head: bytes
+    descriptor: int
+    size: int
+
+
+Answer = tuple[bytes, ...] | FileAnswer
+
+
 class Express:
     """Answers what it can from the index."""
 
-    def __init__(self, *, index: Index, routing: Routing, access: AccessLog, pull_allowed: bool) -> None:
+    def __init__(self, *, index: Index, files: Files, routing: Routing, access: AccessLog, pull_allowed: bool) -> None:
         self._index = index
+        self._files = files
         self._routing = routing
         self._access = access
         self._pull_allowed = pull_allowed
@@ -87,30 +106,45 @@ class Express:
         known = self._verdicts.get(block)
         return _remember(self._verdicts, block, _judge(block)) if known is None else known
 
-    def answer(self, method: bytes, target: bytes, remote: Callable[[], str | None]) -> tuple[bytes, ...] | None:
-        """Return the answer's bytes, or None for the normal way."""
+    def answer(self, method: bytes, target: bytes, remote: Callable[[], str | None]) -> Answer | None:
+        """Return the answer's bytes, or its head and file, or None for the normal way."""
+        found = self._find(target)
+        held = self._held(found) if found is not None else None
+        if found is None or held is None:
+            return None
+        head, size, data = held
+        answer: Answer | None
+        if method == b"HEAD":
+            answer, tally, size = (head, self._end()), found.heads, 0
+        elif data is not None:
+            answer, tally = (head, self._end(), data), found.gets
+        else:
+            answer, tally = self._open(head, found, size), found.gets
+        if answer is not None:
+            tally.requests += 1
+            tally.response_bytes += size
+            if self._access.enabled:
+                self._access.note(method.decode(), target.decode(), 200, remote())
+        return answer
+
+    def _find(self, target: bytes) -> _Target | None:
         if not self._pull_allowed:
             return None
         if target not in self._targets:
             _remember(self._targets, target, self._read(target))
         found = self._targets[target]
-        if found is None:
-            return None
-        if found.root_name and self._index.owned(found.root_name):
+        if found is not None and found.root_name and self._index.owned(found.root_name):
             del self._targets[target]
             return None
-        held = self._tagged(found) if found.tag else self._digested(found)
-        if held is None:
-            return None
-        head, data = held
-        if self._access.enabled:
-            self._access.note(method.decode(), target.decode(), 200, remote())
-        if method == b"HEAD":
-            found.heads.requests += 1
-            return head, self._end()
-        found.gets.requests += 1
-        found.gets.response_bytes += len(data)
-        return head, self._end(), data
+        return found
+
+    def _held(self, target: _Target) -> tuple[bytes, int, bytes | None] | None:
+        """Return head, size and, where they are in the index, bytes of what a target means."""
+        return self._tagged(target) if target.tag else self._digested(target)
+
+    def _open(self, head: bytes, target: _Target, size: int) -> FileAnswer | None:
+        descriptor = self._files.open_blob(digest_from_key(target.digest), size)
+        return None if descriptor is None else FileAnswer(head + self._end(), descriptor, size)
 
     def _end(self) -> bytes:
         """Write what ends every head; it changes once a second."""
@@ -154,27 +188,29 @@ class Express:
             heads=telemetry.tally("HEAD", route.kind, repository.upstream),
         )
 
-    def _tagged(self, target: _Target) -> tuple[bytes, bytes] | None:
+    def _tagged(self, target: _Target) -> tuple[bytes, int, bytes | None] | None:
         held = self._index.read_tag(target.key, target.tag.encode())
         if held is None:
             return None
-        checked_at, digest_key, flags, media_type, _, data = held
+        checked_at, digest_key, flags, media_type, size, data = held
         if data is None or flags & target.needed != target.needed:
             return None
         if target.rule is not None and tag_state(target.rule, target.tag, checked_at, time.time()) != "fresh":
             return None
-        return self._head(digest_key, media_type, len(data), by_tag=True), data
+        return self._head(digest_key, media_type, size, by_tag=True), size, data
 
-    def _digested(self, target: _Target) -> tuple[bytes, bytes] | None:
+    def _digested(self, target: _Target) -> tuple[bytes, int, bytes | None] | None:
         held = self._index.read_digest(target.key, target.digest)
         if held is None:
             return None
-        flags, media_type, _, data = held
-        if data is None or flags & target.needed != target.needed:
+        flags, media_type, size, data = held
+        if flags & target.needed != target.needed:
             return None
         if not target.needed & IS_MANIFEST:
             media_type = b""
-        return self._head(target.digest, media_type, len(data), by_tag=False), data
+        elif data is None:
+            return None
+        return self._head(target.digest, media_type, size, by_tag=False), size, data
 
     def _head(self, digest_key: bytes, media_type: bytes, size: int, *, by_tag: bool) -> bytes:
         """Write the head of a manifest, or of a blob where `media_type` is empty, but for its end."""
@@ -190,12 +226,15 @@ class Express:
 
 def _judge(block: bytes) -> Verdict:
     seen: dict[bytes, bytes] = {}
-    for line in block[2:-4].split(b"\r\n"):
+    lines = block[2:-4].split(b"\r\n")
+    if len(lines) > LINES_MAX:
+        return Verdict.OUT
+    for line in lines:
         match = _LINE.fullmatch(line)
         if match is None:
             return Verdict.OUT
         name = match[1].lower()
-        if name in _BODY or (name == b"host" and name in seen):
+        if name in _BODY or (name in _SINGLE and name in seen):
             return Verdict.OUT
         seen[name] = match[2].strip()
     usual = _HARMLESS.issuperset(seen) and seen.get(b"connection", b"keep-alive").lower() == b"keep-alive"

@@ -52,6 +52,6 @@ def read_values(query: str, field: str) -> list[str]:
 
 def check_plain(request: web.BaseRequest) -> None:
     """Refuse a coded body: digests are over plain bytes, and unpacking is how a bomb goes off (finding 3)."""
-    coding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    coding = ", ".join(request.headers.getall("Content-Encoding", ())).strip().lower()
     if coding not in ("", "identity"):
         raise EncodingUnsupported(f"Content-Encoding {coding[:40]!r}: send the bytes as they are")

@@ -4,12 +4,13 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from mirror.web.server import Server
 
 BACKLOG: Final = 1_024  # connections that wait to be accepted; docker 20.10 opens one per request
+ACCEPTS_MAX: Final = 16  # taken at one turn of the loop, before any of them is counted: far below SPARE_FDS
+HANDSHAKE_S_MAX: Final = 10.0  # TLS; as KEEPALIVE_S for those that have not said a word yet
 FIRST_INHERITED: Final = 3  # sd_listen_fds(3): SD_LISTEN_FDS_START
 
 
@@ -37,20 +38,28 @@ async def listen(
 ) -> list[asyncio.Server]:
     """Start accepting, on `sockets` where there are any, else on `addresses`. Raises OSError."""
     loop = asyncio.get_running_loop()
-    if sockets:
-        return [await loop.create_server(server, sock=sock, ssl=tls, backlog=BACKLOG) for sock in sockets]
+    options: dict[str, Any] = {"ssl": tls, "backlog": ACCEPTS_MAX}
+    if tls is not None:
+        options["ssl_handshake_timeout"] = HANDSHAKE_S_MAX
     opened: list[asyncio.Server] = []
-    for address in addresses:
+    for sock in sockets:
+        make = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
+        opened.append(await make(server, sock=sock, **options))
+    for address in () if sockets else addresses:
         if address.path:
-            await asyncio.to_thread(Path(address.path).unlink, missing_ok=True)
-            opened.append(await loop.create_unix_server(server, address.path, ssl=tls, backlog=BACKLOG))
+            opened.append(await loop.create_unix_server(server, address.path, **options))
         else:
-            opened.append(
-                await loop.create_server(
-                    server, address.host, address.port, ssl=tls, backlog=BACKLOG, reuse_address=True
-                )
-            )
+            opened.append(await loop.create_server(server, address.host, address.port, reuse_address=True, **options))
+    for listening in opened:
+        _lengthen(listening)
     return opened
+
+
+def _lengthen(server: asyncio.Server) -> None:
+    """Let the kernel queue BACKLOG connections: the loop takes `backlog` for the most to accept at one turn too."""
+    for listening in server.sockets:
+        with listening.dup() as sock:
+            sock.listen(BACKLOG)
 
 
 def names(servers: Sequence[asyncio.Server]) -> list[str]:
@@ -59,5 +68,6 @@ def names(servers: Sequence[asyncio.Server]) -> list[str]:
     for server in servers:
         for sock in server.sockets:
             name = sock.getsockname()
-            found.append(f"unix:{name}" if isinstance(name, str) else f"{name[0]}:{name[1]}")
+            host = f"[{name[0]}]" if sock.family == socket.AF_INET6 else name[0]
+            found.append(f"unix:{name}" if isinstance(name, str) else f"{host}:{name[1]}")
     return found

@@ -5,19 +5,27 @@ off and a log line says so; nothing else depends on them.
 """
 
 import asyncio
+import io
+import os
 import resource
-from typing import Any, Final
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final, cast
 
 from aiohttp import web, web_protocol
 
 from mirror import telemetry
-from mirror.web.express import REQUEST_BYTES_MAX, Express, Verdict
+from mirror.oci.errors import RequestInvalid
+from mirror.web.express import REQUEST_BYTES_MAX, Express, FileAnswer, Verdict
+from mirror.web.refusals import refuse
 from mirror.web.slow import SlowClock
 
 KEEPALIVE_S: Final = 15.0  # also the clock on half-sent headers (RELIABILITY finding 4)
 READ_BUFFER_BYTES: Final = 256 * 1024  # of an upload's body, per connection
-SPARE_FDS: Final = 64  # kept for files and the database when every connection is taken
+SPARE_FDS: Final = 128  # for the store, upstreams, and connections that are accepted and not yet counted or closed
+FLUSH_S_MAX: Final = 5.0  # how long a stop waits for the last bytes of answers that are done
 FDS_PER_CONNECTION: Final = 2  # a socket, and the file that it sends
+MESSAGE_CHARS_MAX: Final = 200  # of what a parser says about a stranger's bytes
 _REFUSAL: Final = b"\r\n".join(
     [b"HTTP/1.1 503 Service Unavailable", b"Connection: close", b"Retry-After: 1", b"Content-Length: 0", b"", b""]
 )
@@ -38,35 +46,54 @@ def connections_max() -> int:
 class Connection(web_protocol.RequestHandler):
     """A client's connection."""
 
-    __slots__ = ("_lane_open", "_server")
+    __slots__ = ("_lane_open", "_sending", "_server", "_wire")
 
     def __init__(self, server: "Server", **options: Any) -> None:
         super().__init__(server, **options)
         self._server = server
         self._lane_open = server.express is not None
+        self._sending: asyncio.Future[None] | None = None
+        self._wire: asyncio.Transport  # aiohttp forgets its `transport` when it closes it, bytes in it or not
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        telemetry.CONNECTIONS.inc()
-        if len(self._server.connections) > self._server.connections_max:
+        self._wire = cast("asyncio.Transport", transport)
+        # A single byte that waits puts the client under the clock, not only the 64 KiB of asyncio's default.
+        self._wire.set_write_buffer_limits(high=0)
+        if not self._server.admit():
             telemetry.CONNECTIONS_REFUSED.inc()
-            transport.write(_REFUSAL)  # type: ignore[attr-defined] # a stream's transport
+            self._wire.write(_REFUSAL)
             self.force_close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        telemetry.CONNECTIONS.dec()
+        self._server.leave()
+        self._server.slow.forget(self._wire)
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         """The client does not keep up: from now on the clock is on it."""
         super().pause_writing()
-        if self.transport is not None:
-            self._server.slow.start(self.transport, "write")
+        self._server.slow.start(self._wire, "write")
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self.transport is not None:
-            self._server.slow.stop(self.transport)
+        self._server.slow.stop(self._wire, "write")
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Refuse what could not even be read. A stranger's garbage is counted and not worth a log line."""
+        del status, exc
+        if request.writer.output_size:
+            raise ConnectionResetError("an answer has begun: another one would be taken for its body")
+        response = refuse(RequestInvalid(f"the request cannot be read: {(message or 'unknown')[:MESSAGE_CHARS_MAX]}"))
+        response.force_close()
+        telemetry.answered("other", "other", response.status, "normal")
+        return response
 
     def data_received(self, data: bytes) -> None:
         if self._lane_open and self._answer(data):
@@ -95,9 +122,55 @@ class Connection(web_protocol.RequestHandler):
         answer = express.answer(parts[0], parts[1], self._remote)
         if answer is None:
             return False
-        self.transport.writelines(answer)  # type: ignore[union-attr] # an idle connection has a transport
+        assert self.transport is not None
+        if isinstance(answer, FileAnswer):
+            self._send_file(answer)
+        else:
+            self.transport.writelines(answer)
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         return True
+
+    def _send_file(self, answer: FileAnswer) -> None:
+        """Hand a head and a file to the transport, which sends them in order with what may follow."""
+        file = io.FileIO(answer.descriptor)
+        assert self.transport is not None
+        try:
+            self.transport.write(answer.head)
+            sending = self.transport.sendfile(file, 0, answer.size)  # type: ignore[attr-defined] # aiofastnet's own
+        except BaseException:
+            file.close()
+            raise
+        if sending is None:
+            self._end_file(file, answer.size)
+        else:
+            self._sending = sending
+            sending.add_done_callback(partial(self._sent, file, answer.size))
+
+    def _end_file(self, file: io.FileIO, size: int) -> None:
+        """Close a file that was sent; break the connection when it has become shorter meanwhile."""
+        if os.fstat(file.fileno()).st_size < size:
+            self._wire.abort()
+        file.close()
+
+    def _sent(self, file: io.FileIO, size: int, sending: "asyncio.Future[None]") -> None:
+        self._end_file(file, size)
+        if self._sending is sending:  # else the next file is under way already
+            self._sending = None
+        if not sending.cancelled():
+            sending.exception()  # a client who left is no error
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+
+    def _process_keepalive(self) -> None:
+        """A connection that is being sent a file is not idle, though no handler is at work."""
+        if self._sending is not None:
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        super()._process_keepalive()
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:
+        """Let the file that is being sent go out, for `timeout` seconds at most, as a handler's answer may."""
+        if self._sending is not None:
+            await asyncio.wait({self._sending}, timeout=timeout)
+        await super().shutdown(timeout)
 
     def _idle(self) -> bool:
         """Tell whether nothing is queued, being read, being answered or waiting to be sent."""
@@ -109,6 +182,7 @@ class Connection(web_protocol.RequestHandler):
             and not self._close
             and not self._upgraded
             and self.transport is not None
+            and getattr(self.transport, "_sendfile_compatible", False)  # TLS without the kernel's help: the normal way
             and not self.transport.get_write_buffer_size()
         )
 
@@ -134,11 +208,33 @@ class Server(web.Server):
         self.express = express if lane_possible() else None
         self.slow = slow
         self.connections_max = connections_max
+        self.connections_open = 0
+        self._all_left = asyncio.Event()
         if self.express is None and express is not None:
             telemetry.log.warning("express lane is off: this aiohttp does not have the attributes it needs")
 
     def __call__(self) -> Connection:
         return Connection(self, loop=self._loop, **self._kwargs)
+
+    def admit(self) -> bool:
+        """Count a connection; tell whether it may stay."""
+        self.connections_open += 1
+        telemetry.CONNECTIONS.inc()
+        return self.connections_open <= self.connections_max
+
+    def leave(self) -> None:
+        self.connections_open -= 1
+        telemetry.CONNECTIONS.dec()
+        if not self.connections_open:
+            self._all_left.set()
+
+    async def shutdown(self, timeout: float | None = None) -> None:
+        """Let transfers finish within `timeout` seconds, then let their last bytes leave this process."""
+        await super().shutdown(timeout)
+        self._all_left.clear()
+        if self.connections_open:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._all_left.wait(), FLUSH_S_MAX)
 
 
 def lane_possible() -> bool:

@@ -10,7 +10,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from mirror import telemetry
 
@@ -27,10 +27,9 @@ Direction = Literal["read", "write"]
 class _Watched:
     """A transfer under the clock: since when, and what the kernel had counted then."""
 
-    __slots__ = ("counted", "direction", "since")
+    __slots__ = ("counted", "since")
 
-    def __init__(self, direction: Direction, counted: int, since: float) -> None:
-        self.direction = direction
+    def __init__(self, counted: int, since: float) -> None:
         self.counted = counted
         self.since = since
 
@@ -41,15 +40,20 @@ class SlowClock:
     def __init__(self, *, window_s: float = WINDOW_S, look_every_s: float = LOOK_EVERY_S) -> None:
         self._window_s = window_s
         self._look_every_s = look_every_s
-        self._watched: dict[asyncio.BaseTransport, _Watched] = {}
+        self._watched: dict[tuple[asyncio.BaseTransport, Direction], _Watched] = {}
 
     def start(self, transport: asyncio.BaseTransport, direction: Direction) -> None:
-        moved = _moved(transport)
+        moved = _moved(transport, direction)
         if moved is not None:
-            self._watched[transport] = _Watched(direction, moved, asyncio.get_running_loop().time())
+            self._watched[transport, direction] = _Watched(moved, asyncio.get_running_loop().time())
 
-    def stop(self, transport: asyncio.BaseTransport) -> None:
-        self._watched.pop(transport, None)
+    def stop(self, transport: asyncio.BaseTransport, direction: Direction) -> None:
+        self._watched.pop((transport, direction), None)
+
+    def forget(self, transport: asyncio.BaseTransport) -> None:
+        """Stop watching a connection that is gone."""
+        self.stop(transport, "read")
+        self.stop(transport, "write")
 
     @contextmanager
     def reading(self, transport: asyncio.BaseTransport | None) -> Iterator[None]:
@@ -60,32 +64,35 @@ class SlowClock:
         try:
             yield
         finally:
-            self.stop(transport)
+            self.stop(transport, "read")
 
     async def run(self) -> None:
         """Look at all watched connections, for ever."""
         while True:
             await asyncio.sleep(self._look_every_s)
             now = asyncio.get_running_loop().time()
-            for transport, watched in list(self._watched.items()):
-                self._look(transport, watched, now)
+            for (transport, direction), watched in list(self._watched.items()):
+                self._look(transport, direction, watched, now)
 
-    def _look(self, transport: asyncio.BaseTransport, watched: _Watched, now: float) -> None:
+    def _look(self, transport: Any, direction: Direction, watched: _Watched, now: float) -> None:
         if now - watched.since < self._window_s:
             return
-        moved = _moved(transport)
+        moved = _moved(transport, direction)
         if moved is None:
-            self.stop(transport)
-        elif moved - watched.counted < RATE_BYTES_S_MIN * (now - watched.since):
-            telemetry.slow_closed(watched.direction)
-            self.stop(transport)
-            transport.abort()  # type: ignore[attr-defined] # every transport of a server has it
+            self.stop(transport, direction)
+            return
+        # Reading is paused when our own disk does not keep up: nobody is blamed for that.
+        waited_for = direction == "write" or transport.is_reading()
+        if waited_for and moved - watched.counted < RATE_BYTES_S_MIN * (now - watched.since):
+            telemetry.slow_closed(direction)
+            self.forget(transport)
+            transport.abort()
         else:
             watched.counted, watched.since = moved, now
 
 
-def _moved(transport: asyncio.BaseTransport) -> int | None:
-    """Return the bytes that the kernel has moved either way; None for a socket that is not TCP: those are trusted."""
+def _moved(transport: asyncio.BaseTransport, direction: Direction) -> int | None:
+    """Return the bytes that the kernel has moved one way; None for a socket that is not TCP: those are trusted."""
     sock = transport.get_extra_info("socket")
     if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return None
@@ -93,4 +100,4 @@ def _moved(transport: asyncio.BaseTransport) -> int | None:
         acked, received = _COUNTS.unpack(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _COUNTS.size))
     except OSError:
         return None
-    return int(acked) + int(received)
+    return int(acked if direction == "write" else received)

@@ -43,7 +43,12 @@ class UploadHandlers:
         upload = await self._push.start(repository)
         if digest is None:
             return self._accepted(route.name, upload, 202)
-        await self._receive(request, upload)
+        try:
+            await self._receive(request, upload)
+        except BaseException:
+            # The client never learnt the session's name: nobody could go on with it.
+            await upload.cancel()
+            raise
         await self._push.finish(repository, upload, digest)
         return self._created(route.name, digest)
 

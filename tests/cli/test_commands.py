@@ -2,6 +2,7 @@
 
 import errno
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +15,9 @@ from mirror.cli import main
 from mirror.cli.failures import said_plainly
 from mirror.cli.places import settings_of, user_data
 from mirror.config import ConfigInvalid
+from mirror.oci.digest import digest_of
 from mirror.oci.errors import StorageFull
-from mirror.store.files import StoreLocked
+from mirror.store.files import Files, StoreLocked
 
 GOOD = "[[upstream]]\nname = 'a.io'\nurl = 'https://a.io'\n"
 
@@ -120,18 +122,60 @@ def test_a_bug_keeps_its_trace(error: Exception) -> None:
         raise error
 
 
-def test_a_data_directory_that_cannot_be_made_is_one_plain_line(tmp_path: Path) -> None:
-    """The whole command, as a user runs it: no trace, exit 1, the place in the line."""
-    (tmp_path / "file").write_text("")
-    words = ["serve", "--data", str(tmp_path / "file" / "data"), "--listen", "127.0.0.1:0"]
-    done = subprocess.run(
-        [sys.executable, "-c", "from mirror.cli import main; main()", *words],
+def serve(data: Path, address: str) -> subprocess.CompletedProcess[str]:
+    """Run the whole command as a user does; it must end by itself."""
+    return subprocess.run(
+        [sys.executable, "-c", "from mirror.cli import main; main()", "serve", "--data", data, "--listen", address],
         check=False,
         capture_output=True,
         text=True,
         timeout=50,
         env={key: value for key, value in os.environ.items() if key != "MIRROR_CONFIG"},
     )
+
+
+def test_a_data_directory_that_cannot_be_made_is_one_plain_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = serve(tmp_path / "file" / "data", "127.0.0.1:0")
+    assert (done.returncode, done.stderr) == (1, f"mirror: {tmp_path / 'file' / 'data'}: Not a directory\n")
+
+
+def test_a_data_directory_in_use_is_one_plain_line(tmp_path: Path) -> None:
+    """DESIGN section 2: one process a storage root."""
+    files = Files(tmp_path)
+    done = serve(tmp_path, "127.0.0.1:0")
+    files.close()
+    assert (done.returncode, done.stderr) == (1, f"mirror: {tmp_path} is in use by another process\n")
+
+
+def test_a_port_in_use_is_one_plain_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        host, port = taken.getsockname()
+        done = serve(tmp_path, f"{host}:{port}")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert str(tmp_path / "file") in done.stderr.splitlines()[-1]
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("mirror: ")
+    assert str(port) in last
+    assert "address already in use" in last
+
+
+def test_a_new_store_verifies_and_reindexes(tmp_path: Path) -> None:
+    """Issue, section 2: `mirror reindex`, `mirror verify`."""
+    result = mirror("verify", "--data", tmp_path)
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (0, "0 faults")
+    result = mirror("reindex", "--data", tmp_path)
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (0, "the index is complete")
+
+
+def test_verify_names_wrong_bytes_and_repair_sets_them_aside(tmp_path: Path) -> None:
+    """Issue, section 2: `mirror verify [--repair]`; RELIABILITY, bit rot."""
+    digest = digest_of(b"right")
+    files = Files(tmp_path)
+    files.write(digest, b"wrong")
+    files.close()
+    assert mirror("verify", "--data", tmp_path).exit_code == 1
+    repaired = mirror("verify", "--repair", "--data", tmp_path)
+    assert repaired.exit_code == 0
+    assert f"{digest}: wrong bytes" in repaired.stderr
+    assert mirror("verify", "--data", tmp_path).exit_code == 0

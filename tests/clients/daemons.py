@@ -30,7 +30,7 @@ class Daemon:
     """One server process on loopback, its output in a file."""
 
     def __init__(self, command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None) -> None:
-        self.command = [str(word) for word in command]
+        self.command = [*_leash(), *(str(word) for word in command)]
         self.log = log
         self.env = dict(os.environ if env is None else env)
         self.process: subprocess.Popen[bytes] | None = None
@@ -48,7 +48,7 @@ class Daemon:
             if not is_up:
                 self.stop()
         if not is_up:
-            raise DaemonDied(f"{self.command[0]} ended, or was not ready in {READY_S_MAX} s: {self.tail()}")
+            raise DaemonDied(f"{' '.join(self.command)} ended, or was not ready in {READY_S_MAX} s: {self.tail()}")
 
     def stop(self) -> None:
         """Ask the process to end, and end it when it does not."""
@@ -64,6 +64,12 @@ class Daemon:
 
     def tail(self) -> str:
         return self.log.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:] if self.log.exists() else ""
+
+
+def _leash() -> list[str]:
+    """Say that the daemon ends with its starter: a test run that is killed stops nothing itself, and leaves nothing."""
+    setpriv = which("setpriv")
+    return [str(setpriv), "--pdeathsig", "TERM", "--"] if setpriv else []
 
 
 def wait_for(is_so: Callable[[], bool], timeout_s: float) -> bool:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirror.oci.digest import digest_of
+from mirror.oci.errors import Unavailable
 from mirror.oci.names import Repository
 from mirror.store.changes import Change
 from mirror.store.entries import BlobEntry, Document, Member, TagEntry, blob_entry
@@ -110,6 +111,21 @@ async def test_posted_writes_arrive_in_order_with_the_awaited(index: Index) -> N
     assert tag is not None
     assert member is not None
     assert (tag.checked_at, member.whole) == (AT + 2, True)
+
+
+async def test_closing_commits_what_is_queued_and_takes_no_more(tmp_path: Path) -> None:
+    """index_writer.py: `close` ends the thread after what is queued."""
+    index = await Index.open(tmp_path / "index.lmdb")
+    await index.finish_build(0)
+    await put(index, Change("tag.set", OURS, AT, DIGEST, "v1", seq=1))
+    index.post_touch_tag(OURS, "v1", AT + 1)
+    await index.close()
+    index.post_touch_tag(OURS, "v1", AT + 2)
+    with pytest.raises(Unavailable):
+        await index.put_blob(DIGEST, BlobEntry(1))
+    again = await Index.open(tmp_path / "index.lmdb")
+    assert again.tag(OURS, "v1") == TagEntry(DIGEST, AT + 1)
+    await again.close()
 
 
 async def test_the_cursor_moves_with_the_changes(index: Index) -> None:
@@ -242,7 +258,7 @@ async def _open_and_close(path: Path) -> None:
 STEPS = {"link": linked, "unlink": "blob.unlinked", "put": manifest_put, "delete": "manifest.deleted"}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.sampled_from([OURS, HUB])), max_size=12))
 def test_membership_follows_the_changes_whatever_their_order(steps: list[tuple[str, Repository]]) -> None:
     """projection.py: a digest is a blob while linked and a manifest while put; the two do not disturb each other."""

@@ -41,6 +41,13 @@ async def test_a_store_opens_again_with_all_that_was_in_it(root, push, make_imag
         assert seen(store) == before
 
 
+async def test_a_first_start_is_nothing_to_warn_of(root, events) -> None:
+    """Issue section 2: one command starts a node; its log has no alarm in it."""
+    async with root.open() as store:
+        assert await store.catalog.repositories(None, 1) == []
+    assert {event["log_level"] for event in events} == {"info"}
+
+
 async def test_a_lost_index_is_built_again_as_it_was(root, push, make_image, events) -> None:
     """DESIGN section 2: the index may be lost; the database and the files rebuild it."""
     async with root.open() as store:

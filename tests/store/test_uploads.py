@@ -102,6 +102,26 @@ async def test_a_broken_body_keeps_what_came_and_the_push_goes_on(uploads: Uploa
     assert (await upload.finish(digest_of(DATA))).size == len(DATA)
 
 
+async def test_a_client_that_is_gone_leaves_what_it_sent(uploads: Uploads) -> None:
+    """RELIABILITY section 4: the request is cancelled, the session is not."""
+    sent = asyncio.Event()
+
+    async def stalls() -> AsyncIterator[bytes]:
+        yield DATA[:900]
+        sent.set()
+        await asyncio.Event().wait()
+
+    upload = uploads.create(OURS)
+    request = asyncio.ensure_future(upload.append(stalls()))
+    await sent.wait()
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    assert upload.offset == 900
+    await upload.append(pieces(DATA[900:]))
+    assert (await upload.finish(digest_of(DATA))).size == len(DATA)
+
+
 async def test_two_requests_cannot_write_to_one_upload(uploads: Uploads) -> None:
     """uploads.py: two writers would mix their bytes."""
     upload = uploads.create(OURS)
