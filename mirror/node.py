@@ -38,6 +38,7 @@ from mirror.upstream.client import Upstream
 from mirror.web.access_log import AccessLog
 from mirror.web.app import App
 from mirror.web.distribution import Distribution
+from mirror.web.door import Door
 from mirror.web.express import Express
 from mirror.web.listen import inherited, listen, names
 from mirror.web.ops import Ops
@@ -130,28 +131,21 @@ class Node:
         flights = Flights(tasks.spawn)
         fills = Fills(store.files, store.index, tasks.spawn)
         manifests = Manifests(store.files, store.index, store.catalog)
-        push = Push(store.index, store.catalog, store.uploads, manifests)
-        address = settings.server.public_url.rstrip("/")
         pull = PullManifests(store.index, store.catalog, manifests, upstreams, flights)
         blobs = PullBlobs(store.files, store.index, store.catalog, fills, upstreams, flights)
         pull.followers.append(Prefetch(pull, blobs, tasks.spawn).follow)
         access = AccessLog(enabled=settings.log.access)
-        app = App(
-            Distribution(
-                routing=routing,
-                index=store.index,
-                manifests=pull,
-                blobs=blobs,
-                discovery=Discovery(store.index, store.catalog, upstreams, flights),
-                push=push,
-                public_url=address,
-                slow=slow,
-            ),
-            UploadHandlers(routing=routing, index=store.index, push=push, public_url=address, slow=slow),
-            Ops(self._fault),
-            frozenset(settings.access.anonymous),
-            access,
+        door = Door(
+            routing=routing,
+            index=store.index,
+            push=Push(store.index, store.catalog, store.uploads, manifests),
+            slow=slow,
+            public_url=settings.server.public_url.rstrip("/"),
+            anonymous=frozenset(settings.access.anonymous),
         )
+        discovery = Discovery(store.index, store.catalog, upstreams, flights)
+        distribution = Distribution(door, manifests=pull, blobs=blobs, discovery=discovery)
+        app = App(door, distribution, UploadHandlers(door), Ops(self._fault), access)
         express = Express(
             index=store.index,
             files=store.files,
@@ -229,15 +223,19 @@ def reindex(settings: Settings, progress: Progress) -> None:
     asyncio.run(main())
 
 
+def _hashed(progress: Progress, done: int) -> None:
+    progress("blobs hashed", done, 0)
+
+
 def verify(settings: Settings, repair: bool, report: Callable[[str], object], progress: Progress) -> int:
     """Check every stored byte, telling each fault; return how many there were. Raises StoreLocked."""
 
     async def main() -> int:
         faults = 0
         async with asyncio.TaskGroup() as group, Store.open(settings.storage.root, Tasks(group).spawn) as store:
-            async for fault in verify_store(store.files, store.index, repair=repair):
+            hashed = partial(_hashed, progress)
+            async for fault in verify_store(store.files, store.index, repair=repair, progress=hashed):
                 faults += 1
-                progress("faults", faults, 0)
                 report(f"{fault.digest}: {fault.kind}" + (", repaired" if fault.repaired else ""))
         return faults
 

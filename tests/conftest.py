@@ -1,5 +1,6 @@
 """What every test runs under: the node's own event loop, and an alarm on anything that blocks it."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 import structlog
 import uvloop
 from blockbuster import BlockBuster
+
+from mirror import telemetry
 
 # Start and stop may block: nothing is served then. Each place is named, so that a new one is a decision, no accident.
 MAY_BLOCK = (
@@ -39,3 +42,14 @@ def events() -> Iterator[list[Any]]:
     """The log events of the test, as dictionaries."""
     with structlog.testing.capture_logs() as captured:
         yield captured
+
+
+@pytest.fixture
+def logging_of_its_own() -> Iterator[None]:
+    """For tests that start logging as a process does: afterwards it is as if they had not."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    telemetry.stop_logging()
+    structlog.reset_defaults()
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)

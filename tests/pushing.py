@@ -1,11 +1,12 @@
 """Words for tests that push into a whole node: small images, manifests, errors, and answers read byte by byte.
 
-    image = await push_image(node, "team/app", "v1")
-    status, headers, body = await ask(node, "PUT", "/v2/team/app/manifests/v1", data=image.manifest)
-    [answer] = read_answers(await node.raw(b"GET /v2/ HTTP/1.1\\r\\nHost: node\\r\\nConnection: close\\r\\n\\r\\n"))
+image = await push_image(node, "team/app", "v1")
+status, headers, body = await ask(node, "PUT", "/v2/team/app/manifests/v1", data=image.manifest)
+[answer] = read_answers(await node.raw(b"GET /v2/ HTTP/1.1\\r\\nHost: node\\r\\nConnection: close\\r\\n\\r\\n"))
 """
 
 import hashlib
+import io
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -75,7 +76,12 @@ async def push_blob(node: RunningNode, name: str, data: bytes) -> str:
 
 
 async def put_manifest(
-    node: RunningNode, name: str, reference: str, data: bytes, media_type: str = OCI_MANIFEST, **headers: str
+    node: RunningNode,
+    name: str,
+    reference: str,
+    data: bytes | io.BytesIO,
+    media_type: str = OCI_MANIFEST,
+    **headers: str,
 ) -> tuple[int, Any, bytes]:
     sent = {"Content-Type": media_type, **headers}
     return await ask(node, "PUT", f"/v2/{name}/manifests/{reference}", data=data, headers=sent)

@@ -1,8 +1,8 @@
 """A whole node on loopback for tests, in the test's own loop: real store, real sockets, a stand-in as upstream.
 
-    async with running(tmp_path, upstreams=[cached(standin)]) as node:
-        async with node.get("/v2/docker.io/library/app/manifests/v1") as response: ...
-        await node.raw(b"GET /v2/ HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+async with running(tmp_path, upstreams=[cached(standin)]) as node:
+    async with node.get("/v2/docker.io/library/app/manifests/v1") as response: ...
+    await node.raw(b"GET /v2/ HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
 """
 
 import asyncio

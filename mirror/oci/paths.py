@@ -6,11 +6,14 @@ never reach a name (RELIABILITY finding 5). Pure.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 from mirror.oci.digest import Digest, parse_digest
 from mirror.oci.errors import BlobUploadUnknown, NameInvalid, NotFound
 from mirror.oci.names import Reference, parse_name, parse_reference
+
+PATHS_MAX: Final = 4_096  # remembered routes: clients ask for few paths, often
 
 Kind = Literal["base", "catalog", "manifest", "blob", "uploads", "upload", "tags", "referrers"]
 
@@ -33,6 +36,7 @@ class Route:
         return self.reference
 
 
+@lru_cache(PATHS_MAX)
 def parse_path(path: str) -> Route:
     """Read a raw path (no query). Raises NotFound, NameInvalid, TagInvalid, DigestInvalid or BlobUploadUnknown."""
     if path in ("/v2/", "/v2"):

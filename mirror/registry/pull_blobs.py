@@ -104,6 +104,7 @@ class PullBlobs:
         member = await self._member(repository, digest)
         entry = self._index.blob(digest)
         if entry is not None:
+            telemetry.pulled(repository.upstream, "blob", "hit")
             return entry.size
         if repository.owned:
             raise BlobUnknown(f"{repository} has lost the bytes of {digest}")

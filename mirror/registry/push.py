@@ -59,18 +59,25 @@ class Push:
     async def mount(self, repository: Repository, digest: Digest, source: Repository | None) -> bool:
         """Make a blob that another repository has belong to `repository` too; False when it cannot be."""
         _check_owned(repository)
-        if self._index.member(repository, digest) is not None and self._index.blob(digest) is not None:
-            return True
         entry = self._index.blob(digest)
-        if entry is None or not await self._belongs(digest, source):
+        if entry is None:
+            return False
+        if self._serves(repository, digest):
+            return True
+        if not await self._belongs(digest, source):
             return False
         await self._catalog.link_blob(repository, digest, entry.size, "", time.time())
         return True
 
     async def _belongs(self, digest: Digest, source: Repository | None) -> bool:
         if source is not None:
-            return self._index.member(source, digest) is not None
+            return self._serves(source, digest)
         return bool(await self._catalog.blob_repositories(digest))
+
+    def _serves(self, repository: Repository, digest: Digest) -> bool:
+        """Tell whether a digest is a blob of `repository`; a manifest of it is none."""
+        member = self._index.member(repository, digest)
+        return member is not None and member.linked
 
     # Manifests.
 

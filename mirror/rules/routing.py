@@ -59,6 +59,10 @@ class Routing:
                 return _cached(root, name)
         return Repository("", name)
 
+    def claimable(self, name: str, ns: str | None) -> bool:
+        """Tell whether a first push would make `name` our own: it has nobody's prefix and no `ns`."""
+        return (not ns or ns in self.hosts) and self._by_prefix(name) is None
+
     def push_target(self, name: str, ns: str | None) -> Repository:
         """Name the repository a push to `name` writes: our own, or the cached one that will refuse it."""
         return self.route(name, ns, lambda _: True)
@@ -76,12 +80,20 @@ class Routing:
         wanted = DOCKER_HUB if ns in _HUB_ALIASES else ns
         for rule in self.upstreams:
             if rule.name == wanted:
-                return _cached(rule, name.removeprefix(rule.path_prefix + "/"))
+                return _cached(rule, _without_prefix(rule, name))
         raise NameUnknown(f"no upstream is configured for ns={ns!r}")
 
     def _by_prefix(self, name: str) -> UpstreamRule | None:
         matching = [rule for rule in self.upstreams if name.startswith(rule.path_prefix + "/")]
         return max(matching, key=lambda rule: len(rule.path_prefix), default=None)
+
+
+def _without_prefix(rule: UpstreamRule, name: str) -> str:
+    """Take the prefix off a name that came with `ns`: containerd's `override_path` sends both (CLIENTS 1.6).
+
+    A prefix that is a plain word stays: it could be a namespace at the upstream, `docker.io/hub/tool`.
+    """
+    return name if rule.path_prefix.isalnum() else name.removeprefix(rule.path_prefix + "/")
 
 
 def _cached(rule: UpstreamRule, name: str) -> Repository:

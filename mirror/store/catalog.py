@@ -68,7 +68,7 @@ class Catalog:
     ) -> None:
         """Put a manifest whose bytes (`size` of them; `body` saves reading them again) are published, and tag it.
 
-        Makes the repository if need be and links each blob that the manifest names, here or not. `whole` says that all
+        Makes the repository if need be and links each blob that the manifest needs, here or not. `whole` says that all
         of them are here. `at` is in unix seconds.
         """
 

@@ -71,14 +71,14 @@ def read_change(row: Mapping[Any, Any]) -> Change:
 
 
 def manifest_detail(manifest: Manifest, size: int, *, whole: bool) -> dict[str, Any]:
-    """Say of a manifest what readers of the log need: children as [digest, size in bytes, media type]."""
+    """Say of a manifest what readers of the log need: children as [digest, size, media type], none foreign."""
     return {
         "media_type": manifest.media_type,
         "size": size,
         "whole": whole,
         "artifact_type": manifest.artifact_type,
         "subject": str(manifest.subject.digest) if manifest.subject else None,
-        "blobs": [_child(blob) for blob in manifest.blobs],
+        "blobs": [_child(blob) for blob in manifest.needed],
         "manifests": [_child(child) for child in manifest.manifests],
     }
 

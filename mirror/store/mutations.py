@@ -30,7 +30,7 @@ async def put_manifest(
     *,
     whole: bool,
 ) -> int:
-    """Write a manifest, its children, and a link to each of its blobs. Returns the repository's id."""
+    """Write a manifest, its children, and a link to each blob that it needs. Returns the repository's id."""
     repository_id = await entry.make_repository(repository, at)
     row = {
         "repository_id": repository_id,
@@ -44,7 +44,8 @@ async def put_manifest(
     }
     await _put(entry, tables.manifests, [row])
     await _put_children(entry, repository_id, digest, manifest)
-    await _put_links(entry, repository_id, manifest.blobs, at)
+    # Not the foreign ones: nobody checked that they belong here, and to name a blob is not to own it (RELIABILITY A7).
+    await _put_links(entry, repository_id, manifest.needed, at)
     detail = manifest_detail(manifest, size, whole=whole)
     entry.changes.append(Change("manifest.put", repository, at, digest, detail=detail))
     return repository_id

@@ -6,7 +6,7 @@ wrong ones are put aside under `quarantine/`, so that the next pull fetches good
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Literal
@@ -30,12 +30,20 @@ class Fault:
     repaired: bool
 
 
-async def verify(files: Files, index: Index, *, repair: bool = False) -> AsyncIterator[Fault]:
+Progress = Callable[[int], object]  # blobs hashed so far
+
+
+async def verify(
+    files: Files, index: Index, *, repair: bool = False, progress: Progress = lambda _: None
+) -> AsyncIterator[Fault]:
     """Check all files, then all entries. A file without an entry is harmless: a crash may leave one."""
     found = files.scan()
+    done = 0
     while page := await asyncio.to_thread(lambda: list(islice(found, PAGE_MAX))):
         for digest, _ in page:
             kind = await _file_fault(files, index, digest)
+            done += 1
+            progress(done)
             if kind is not None:
                 if repair:
                     await _repair_file(files, index, digest, kind)

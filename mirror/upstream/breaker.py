@@ -12,7 +12,7 @@ from typing import Final
 FAILURES_MAX: Final = 5  # in a row
 FAILING_S_MAX: Final = 10.0  # or for this long: a black hole answers nobody, so five failures would take a minute
 OPEN_S_MIN: Final = 5.0
-OPEN_S_MAX: Final = 60.0
+OPEN_S_MAX: Final = 15.0  # a line that is back should be noticed within seconds; a probe costs one request
 PROBE_S_MAX: Final = 30.0  # a probe that told nothing by then was lost: the next caller may try
 JITTER_SHARE: Final = 0.25  # so that a site's nodes do not knock in step
 

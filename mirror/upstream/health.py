@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
+from mirror import telemetry
 from mirror.oci.errors import UpstreamUnavailable
 from mirror.rules.freshness import Need
 from mirror.upstream.breaker import Breaker
@@ -41,6 +42,9 @@ class Health:
         """Take note of an answer of the registry itself; a 401 says nothing yet, its token may still fail."""
         now = time.monotonic()
         self.budget.read(response.headers, now)
+        left = self.budget.left(now)
+        if left is not None:
+            telemetry.UPSTREAM_BUDGET.labels(self.upstream).set(left)
         if response.status < 500 and response.status not in (401, 429):
             self.breaker.succeeded(now)
 

@@ -11,6 +11,7 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
+from mirror import telemetry
 from mirror.oci.errors import UpstreamError, UpstreamUnavailable
 from mirror.upstream.failures import read_failure
 from mirror.upstream.health import Health
@@ -59,7 +60,9 @@ class Wire:
         try:
             response = await self._sessions.request(method, url, headers)
         except (aiohttp.ClientError, OSError, ValueError) as error:
+            telemetry.asked(self._health.upstream, 0)
             return read_failure(error, self._at(url))
+        telemetry.asked(self._health.upstream, response.status)
         if self.is_home(url):
             self._health.answered(response)
         if response.status == 429 or (response.status == 503 and "Retry-After" in response.headers):

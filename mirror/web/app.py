@@ -13,9 +13,10 @@ from aiohttp import web
 from mirror import telemetry
 from mirror.oci.errors import RegistryError, Unsupported
 from mirror.oci.paths import Kind, Route
-from mirror.rules.access import Action, check_anonymous
+from mirror.rules.access import Action
 from mirror.web.access_log import AccessLog
 from mirror.web.distribution import Distribution
+from mirror.web.door import Door
 from mirror.web.gate import read_route, read_target
 from mirror.web.ops import Ops
 from mirror.web.refusals import refuse
@@ -31,15 +32,10 @@ class App:
     """The node's request handler."""
 
     def __init__(
-        self,
-        distribution: Distribution,
-        uploads: UploadHandlers,
-        ops: Ops,
-        anonymous: frozenset[str],
-        access: AccessLog,
+        self, door: Door, distribution: Distribution, uploads: UploadHandlers, ops: Ops, access: AccessLog
     ) -> None:
+        self._door = door
         self._access = access
-        self._anonymous = anonymous
         self._ops: Mapping[str, Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]] = {
             "/healthz": ops.healthz,
             "/readyz": ops.readyz,
@@ -106,5 +102,5 @@ class App:
             raise Unsupported(f"{method[:20]} is not for {route.kind}: {allowed} are", headers={"Allow": allowed})
         action, handler = operations[method]
         if action is not None:
-            check_anonymous(self._anonymous, action)
+            self._door.check(action)
         return handler

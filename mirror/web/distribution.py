@@ -11,20 +11,24 @@ import orjson
 from aiohttp import web
 
 from mirror.oci import media
-from mirror.oci.errors import ManifestTooLarge, NameInvalid, QueryInvalid
+from mirror.oci.errors import (
+    BlobUnknown,
+    ManifestTooLarge,
+    ManifestUnknown,
+    NameInvalid,
+    QueryInvalid,
+    UpstreamError,
+)
 from mirror.oci.manifest import MANIFEST_BYTES_MAX
 from mirror.oci.names import Repository, parse_name, parse_tag
 from mirror.oci.paths import Route
 from mirror.registry.discovery import Discovery, referrers_index
 from mirror.registry.pull import PullManifests, stale_headers
 from mirror.registry.pull_blobs import PullBlobs
-from mirror.registry.push import Push
-from mirror.rules.routing import Routing
-from mirror.store.index import Index
+from mirror.web.door import Door
 from mirror.web.gate import check_plain, read_query, read_values
 from mirror.web.heads import Headers, blob_headers, last_headers, manifest_headers
 from mirror.web.send import SmallBody, chunks_of, send, send_blob
-from mirror.web.slow import SlowClock
 
 PAGE_MAX: Final = 1_000  # entries of one list (RELIABILITY A1)
 
@@ -32,34 +36,11 @@ PAGE_MAX: Final = 1_000  # entries of one list (RELIABILITY A1)
 class Distribution:
     """Handlers of manifests, blobs and lists. All take (request, route, query text)."""
 
-    def __init__(
-        self,
-        *,
-        routing: Routing,
-        index: Index,
-        manifests: PullManifests,
-        blobs: PullBlobs,
-        discovery: Discovery,
-        push: Push,
-        public_url: str,
-        slow: SlowClock,
-    ) -> None:
-        self._routing = routing
-        self._index = index
+    def __init__(self, door: Door, *, manifests: PullManifests, blobs: PullBlobs, discovery: Discovery) -> None:
+        self._door = door
         self._manifests = manifests
         self._blobs = blobs
         self._discovery = discovery
-        self._push = push
-        self._public_url = public_url
-        self._slow = slow
-
-    def repository(self, name: str, query: str) -> Repository:
-        """Name the repository that a read means. Raises NameUnknown."""
-        return self._routing.route(name, read_query(query).get("ns") if query else None, self._index.owned)
-
-    def target(self, name: str, query: str) -> Repository:
-        """Name the repository that a write means. Raises NameUnknown."""
-        return self._routing.push_target(name, read_query(query).get("ns") if query else None)
 
     # Pull.
 
@@ -68,7 +49,12 @@ class Distribution:
         return answer(200, [("Content-Type", "application/json")], b"{}")
 
     async def get_manifest(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:
-        found = await self._manifests.pull(self.repository(route.name, query), route.reference)
+        try:
+            found = await self._manifests.pull(self._door.repository(route.name, query), route.reference)
+        except UpstreamError as error:
+            if request.method == "HEAD" and self._door.claimable(route, query):
+                raise ManifestUnknown(f"{route.name} is not here, and upstream failed: {error.message}") from None
+            raise
         by_tag = isinstance(route.reference, str)
         headers = manifest_headers(str(found.digest), found.media_type, len(found.data), by_tag=by_tag)
         headers += found.headers.items()
@@ -79,7 +65,7 @@ class Distribution:
         return await send(request, headers, len(found.data), SmallBody(found.data))
 
     async def get_blob(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:
-        blob = await self._blobs.pull(self.repository(route.name, query), route.digest)
+        blob = await self._blobs.pull(self._door.repository(route.name, query), route.digest)
         headers = blob_headers(str(route.digest), blob.size)
         if is_same(request, str(route.digest)):
             blob.close()
@@ -87,7 +73,10 @@ class Distribution:
         return await send_blob(request, headers, blob)
 
     async def head_blob(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:
-        size = await self._blobs.size(self.repository(route.name, query), route.digest)
+        repository = self._door.repository(route.name, query)
+        if self._door.claimable(route, query) and self._door.index.member(repository, route.digest) is None:
+            raise BlobUnknown(f"{route.name} has no blob {route.digest}")
+        size = await self._blobs.size(repository, route.digest)
         headers = blob_headers(str(route.digest), size)
         return not_modified(headers) if is_same(request, str(route.digest)) else answer(200, headers)
 
@@ -95,7 +84,7 @@ class Distribution:
 
     async def get_tags(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:  # noqa: ARG002
         fields = read_query(query)
-        listing = await self._discovery.tags(self.repository(route.name, query))
+        listing = await self._discovery.tags(self._door.repository(route.name, query))
         last, limit = fields.get("last", ""), read_limit(fields)
         page = [tag for tag in listing.items if tag > last][: limit + 1]
         headers: Headers = [("Content-Type", "application/json"), *stale_headers(listing.stale_s).items()]
@@ -103,7 +92,7 @@ class Distribution:
         return answer(200, headers, orjson.dumps({"name": route.name, "tags": page[:limit]}))
 
     async def get_referrers(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:  # noqa: ARG002
-        listing = await self._discovery.referrers(self.repository(route.name, query), route.digest)
+        listing = await self._discovery.referrers(self._door.repository(route.name, query), route.digest)
         artifact_type = read_query(query).get("artifactType")
         headers: Headers = [("Content-Type", media.OCI_INDEX), *stale_headers(listing.stale_s).items()]
         if artifact_type is not None:
@@ -115,7 +104,7 @@ class Distribution:
         limit = read_limit(fields)
         last = self._catalog_last(fields.get("last", ""))
         found = await self._discovery.repositories(last, limit + 1)
-        page = [self._routing.address(repository) for repository in found]
+        page = [self._door.routing.address(repository) for repository in found]
         headers: Headers = [("Content-Type", "application/json"), *self._link("/v2/_catalog", fields, page, limit)]
         return answer(200, headers, orjson.dumps({"repositories": page[:limit]}))
 
@@ -123,7 +112,7 @@ class Distribution:
         if not last:
             return None
         try:
-            return self._routing.route(parse_name(last), None, lambda _: True)
+            return self._door.routing.route(parse_name(last), None, lambda _: True)
         except NameInvalid as error:
             raise QueryInvalid(f"last={last[:100]!r}: {error.message}") from None
 
@@ -132,19 +121,19 @@ class Distribution:
         if len(page) <= limit or not limit:
             return []
         next_fields = {**fields, "n": str(limit), "last": page[limit - 1]}
-        return [("Link", f'<{self._public_url}{path}?{urlencode(next_fields)}>; rel="next"')]
+        return [("Link", f'<{self._door.address(path)}?{urlencode(next_fields)}>; rel="next"')]
 
     # Management.
 
     async def put_manifest(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:
         check_plain(request)
-        repository = self.target(route.name, query)
+        repository = self._door.target(route.name, query)
         data = await self._read_manifest(request)
         tags = tuple(parse_tag(tag) for tag in read_values(query, "tag"))
         kind = request.headers.get("Content-Type", "")
-        pushed = await self._push.put_manifest(repository, route.reference, data, kind, tags)
+        pushed = await self._door.push.put_manifest(repository, route.reference, data, kind, tags)
         headers: Headers = [
-            ("Location", f"{self._public_url}/v2/{route.name}/manifests/{pushed.digest}"),
+            ("Location", self._door.address(f"/v2/{route.name}/manifests/{pushed.digest}")),
             ("Docker-Content-Digest", str(pushed.digest)),
         ]
         if pushed.subject is not None:
@@ -156,7 +145,7 @@ class Distribution:
         """Read a body of at most MANIFEST_BYTES_MAX. Raises ManifestTooLarge."""
         parts: list[bytes] = []
         size = 0
-        with self._slow.reading(request.transport):
+        with self._door.slow.reading(request.transport):
             async for chunk in chunks_of(request):
                 size += len(chunk)
                 if size > MANIFEST_BYTES_MAX:
@@ -165,11 +154,11 @@ class Distribution:
         return b"".join(parts)
 
     async def delete_manifest(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:  # noqa: ARG002
-        await self._push.delete_manifest(self.target(route.name, query), route.reference)
+        await self._door.push.delete_manifest(self._door.target(route.name, query), route.reference)
         return answer(202)
 
     async def delete_blob(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:  # noqa: ARG002
-        await self._push.delete_blob(self.target(route.name, query), route.digest)
+        await self._door.push.delete_blob(self._door.target(route.name, query), route.digest)
         return answer(202)
 
 

@@ -6,41 +6,35 @@ size reads nothing again (FIELD section 0, item 2).
 
 from aiohttp import web
 
+from mirror import telemetry
 from mirror.oci.digest import Digest, parse_digest
 from mirror.oci.errors import DigestInvalid, RegistryError, UploadRangeInvalid
 from mirror.oci.names import Repository, parse_name
 from mirror.oci.paths import Route
 from mirror.oci.ranges import parse_content_range
-from mirror.registry.push import Push
-from mirror.rules.routing import Routing
-from mirror.store.index import Index
 from mirror.store.upload import Upload
 from mirror.web.distribution import answer
+from mirror.web.door import Door
 from mirror.web.gate import check_plain, read_query
 from mirror.web.heads import Headers
 from mirror.web.send import chunks_of
-from mirror.web.slow import SlowClock
 
 
 class UploadHandlers:
     """Handlers of upload sessions. All take (request, route, query text)."""
 
-    def __init__(self, *, routing: Routing, index: Index, push: Push, public_url: str, slow: SlowClock) -> None:
-        self._routing = routing
-        self._index = index
-        self._push = push
-        self._public_url = public_url
-        self._slow = slow
+    def __init__(self, door: Door) -> None:
+        self._door = door
 
     async def post(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:
         """Open a session; or take a whole blob (`digest`); or mount one (`mount`, with or without `from`)."""
         check_plain(request)
         fields = read_query(query)
-        repository = self._routing.push_target(route.name, fields.get("ns"))
+        repository = self._door.target(route.name, query)
         if "mount" in fields and await self._mount(repository, parse_digest(fields["mount"]), fields.get("from")):
             return self._created(route.name, parse_digest(fields["mount"]))
         digest = parse_digest(fields["digest"]) if "digest" in fields else None
-        upload = await self._push.start(repository)
+        upload = await self._door.push.start(repository)
         if digest is None:
             return self._accepted(route.name, upload, 202)
         try:
@@ -49,18 +43,19 @@ class UploadHandlers:
             # The client never learnt the session's name: nobody could go on with it.
             await upload.cancel()
             raise
-        await self._push.finish(repository, upload, digest)
+        await self._door.push.finish(repository, upload, digest)
         return self._created(route.name, digest)
 
     async def _mount(self, repository: Repository, digest: Digest, source_name: str | None) -> bool:
         """Mount a blob; whatever stands against it, an ordinary upload follows: no hint of what exists elsewhere."""
         try:
+            self._door.check("pull")
             source = None
             if source_name is not None:
-                source = self._routing.route(parse_name(source_name), None, self._index.owned)
+                source = self._door.repository(parse_name(source_name), "")
         except RegistryError:
             return False
-        return await self._push.mount(repository, digest, source)
+        return await self._door.push.mount(repository, digest, source)
 
     async def patch(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:
         """Take a chunk: with Content-Range it must start where the upload ends, without it is appended."""
@@ -80,7 +75,7 @@ class UploadHandlers:
         digest = parse_digest(fields["digest"])
         self._check_range(request, route.name, upload)
         await self._receive(request, upload)
-        await self._push.finish(upload.repository, upload, digest)
+        await self._door.push.finish(upload.repository, upload, digest)
         return self._created(route.name, digest)
 
     async def get(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:  # noqa: ARG002
@@ -94,8 +89,8 @@ class UploadHandlers:
         return answer(204)
 
     async def _find(self, route: Route, query: str) -> Upload:
-        repository = self._routing.push_target(route.name, read_query(query).get("ns"))
-        return await self._push.find(repository, route.session)
+        repository = self._door.target(route.name, query)
+        return await self._door.push.find(repository, route.session)
 
     def _check_range(self, request: web.BaseRequest, name: str, upload: Upload) -> None:
         """Refuse a chunk out of order: 416 with where to go on (CLIENTS quirk 10)."""
@@ -113,12 +108,12 @@ class UploadHandlers:
     async def _receive(self, request: web.BaseRequest, upload: Upload) -> None:
         if not request.can_read_body:
             return
-        with self._slow.reading(request.transport):
+        with self._door.slow.reading(request.transport), telemetry.UPLOADS.track_inprogress():
             await upload.append(chunks_of(request))
 
     def _progress(self, name: str, upload: Upload) -> Headers:
         return [
-            ("Location", f"{self._public_url}/v2/{name}/blobs/uploads/{upload.session}"),
+            ("Location", self._door.address(f"/v2/{name}/blobs/uploads/{upload.session}")),
             ("Range", f"0-{max(0, upload.offset - 1)}"),
             ("Docker-Upload-UUID", upload.session),
         ]
@@ -127,5 +122,5 @@ class UploadHandlers:
         return answer(status, self._progress(name, upload))
 
     def _created(self, name: str, digest: Digest) -> web.Response:
-        location = f"{self._public_url}/v2/{name}/blobs/{digest}"
+        location = self._door.address(f"/v2/{name}/blobs/{digest}")
         return answer(201, [("Location", location), ("Docker-Content-Digest", str(digest))])

@@ -19,6 +19,8 @@ from mirror.oci.digest import digest_of
 from mirror.oci.errors import StorageFull
 from mirror.store.files import Files, StoreLocked
 
+pytestmark = pytest.mark.usefixtures("logging_of_its_own")
+
 GOOD = "[[upstream]]\nname = 'a.io'\nurl = 'https://a.io'\n"
 
 

