@@ -83,7 +83,8 @@ class Discovery:
         return Listing(_descriptors(body), stale_s)
 
     async def repositories(self, last: Repository | None, limit: int) -> list[Repository]:
-        return await self._catalog.repositories(last, limit)
+        """List up to `limit` repositories after `last` that can be pulled: what an upstream left behind cannot."""
+        return await self._catalog.repositories(last, limit, self._upstreams.names)
 
     async def _fallback(self, source: Source, subject: Digest) -> bytes:
         """Read the tag that stands for the referrers API (distribution-spec, "Referrers Tag Schema")."""

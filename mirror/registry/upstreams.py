@@ -1,6 +1,6 @@
 """The upstreams of the node, by name, and one repository of one of them as a source of bytes."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -46,6 +46,10 @@ class Upstreams:
 
     def __init__(self, by_name: Mapping[str, Upstream]) -> None:
         self._by_name = by_name
+
+    @property
+    def names(self) -> Collection[str]:
+        return self._by_name.keys()
 
     def source(self, repository: Repository) -> Source:
         """Return where a cached repository comes from."""

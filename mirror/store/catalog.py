@@ -4,7 +4,7 @@ Source: DESIGN section 2. Warm pulls never come here: they are the index's. Byte
 put; nothing here looks at a file's content.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
@@ -140,10 +140,14 @@ class Catalog:
             for row in rows
         ]
 
-    async def repositories(self, last: Repository | None, limit: int) -> list[Repository]:
-        """List up to `limit` repositories after `last`: our own first, then by upstream."""
+    async def repositories(
+        self, last: Repository | None, limit: int, upstreams: Collection[str] | None = None
+    ) -> list[Repository]:
+        """List up to `limit` repositories after `last`: our own first, then by upstream; of `upstreams` where given."""
         table = tables.repositories
         chosen = select(table.c.upstream, table.c.name).order_by(table.c.upstream, table.c.name)
+        if upstreams is not None:
+            chosen = chosen.where(table.c.upstream.in_(("", *upstreams)))
         if last is not None:
             chosen = chosen.where(tuple_(table.c.upstream, table.c.name) > (last.upstream, last.name))
         rows = await self._rows(chosen, limit)

@@ -234,6 +234,8 @@ async def test_a_lying_side_is_found_out_where_the_front_comes_by(work: Work) ->
         await front_on.wait()
         # One write that would cross the place where the side is about to begin.
         yield DATA[16 * KIB : far + 100 * KIB]
+        while fill.staged.front < far:
+            await asyncio.sleep(0)
         side_on.set()
         async for chunk in chunks(far + 100 * KIB, end):
             yield chunk

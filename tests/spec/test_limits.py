@@ -109,7 +109,7 @@ async def test_what_cannot_be_read_is_refused_as_the_spec_says_and_not_logged(
     async with running(tmp_path) as node:
         for garbage in (
             b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 200,
-            b"GET /v2/\r\n\r\n",
+            b"GET /v2/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
             b"\x00\r\n\r\n",
         ):
             answer = await node.raw(garbage)
