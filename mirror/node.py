@@ -5,6 +5,7 @@ with no network), door. Stop: not ready, no new connections, transfers finish wi
 """
 
 import asyncio
+import gc
 import os
 import signal
 import ssl
@@ -35,6 +36,7 @@ from mirror.rules.routing import Routing
 from mirror.store.store import Store
 from mirror.store.verify import verify as verify_store
 from mirror.upstream.client import Upstream
+from mirror.upstream.limits import Limits
 from mirror.web.access_log import AccessLog
 from mirror.web.app import App
 from mirror.web.distribution import Distribution
@@ -47,6 +49,7 @@ from mirror.web.slow import SlowClock
 from mirror.web.uploads import UploadHandlers
 
 DRAIN_S_MAX: Final = 30.0  # how long a stop waits for transfers; below systemd's default of 90
+GARBAGE_OBJECTS_MIN: Final = 10_000  # a request makes some hundred objects, nearly none in cycles
 DISK_THREADS: Final = 16  # writes, hashing and fsync: more than cores, since most of it waits for the disk
 
 
@@ -78,8 +81,10 @@ async def _guarded(work: Coroutine[Any, Any, None], name: str) -> None:
 class Node:
     """One running node."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, clocks: Limits | None = None) -> None:
+        """Read `settings`; `clocks` are those of the upstreams, shorter in tests."""
         self._settings = settings
+        self._clocks = clocks
         self._stopping = asyncio.Event()
         self._tls = _tls_context(settings.server.tls)
         self.addresses: list[str] = []
@@ -101,7 +106,10 @@ class Node:
             tasks = Tasks(group)
             stack.callback(tasks.cancel)
             user_agent = f"mirror/{__version__}"
-            upstreams = {rule.name: Upstream(rule, user_agent=user_agent) for rule in self._settings.upstreams}
+            upstreams = {
+                rule.name: Upstream(rule, user_agent=user_agent, clocks=self._clocks)
+                for rule in self._settings.upstreams
+            }
             for upstream in upstreams.values():
                 stack.push_async_callback(upstream.close)
             slow = SlowClock()
@@ -116,6 +124,7 @@ class Node:
         self.addresses = names(listening)
         root = str(self._settings.storage.root)
         telemetry.log.info("serving", addresses=self.addresses, version=__version__, root=root)
+        _settle_garbage()
         started(self)
         await self._stopping.wait()
         telemetry.log.info("stopping", connections=len(server.connections))
@@ -164,14 +173,24 @@ class Node:
 
     def reload(self) -> None:
         """Take up a renewed certificate; connections under way keep theirs."""
+        tls = self._settings.server.tls
         if self._tls is None:
             return
         try:
-            self._tls.load_cert_chain(self._settings.server.tls.certificate, self._settings.server.tls.key)
+            # Tried elsewhere first: a pair that does not match would leave the living context without a key.
+            _tls_context(tls)
+            self._tls.load_cert_chain(tls.certificate, tls.key)
         except (OSError, ssl.SSLError) as error:
             telemetry.log.error("certificate not reloaded", reason=str(error))
         else:
             telemetry.log.info("certificate reloaded")
+
+
+def _settle_garbage() -> None:
+    """Take what the start has made out of the collector's sight: it stays, and looking at it costs every request."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_OBJECTS_MIN)
 
 
 def _log_loose(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

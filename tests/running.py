@@ -17,6 +17,7 @@ from standin import Standin
 from mirror.config.settings import Access, Listen, Log, Server, Settings, Storage
 from mirror.node import Node
 from mirror.rules.routing import UpstreamRule
+from mirror.upstream.limits import Limits
 
 START_S_MAX = 20.0
 ANSWER_S_MAX = 30.0
@@ -92,8 +93,12 @@ async def running(
     anonymous: tuple[Any, ...] = EVERYTHING,
     public_url: str = "",
     access_log: bool = False,
+    clocks: Limits | None = None,
 ) -> AsyncIterator[RunningNode]:
-    """Run a node on a free port with its store at `root`; the same root again is the same node after a restart."""
+    """Run a node on a free port with its store at `root`; the same root again is the same node after a restart.
+
+    `clocks` are those of its upstreams, for tests that run into them.
+    """
     settings = Settings(
         server=Server(listen=(Listen("127.0.0.1", 0),), public_url=public_url),
         storage=Storage(root),
@@ -101,7 +106,7 @@ async def running(
         log=Log(access=access_log),
         upstreams=tuple(upstreams),
     )
-    node = Node(settings)
+    node = Node(settings, clocks=clocks)
     started = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         serving = group.create_task(node.run(lambda _: started.set()), name="node")

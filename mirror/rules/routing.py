@@ -35,12 +35,17 @@ class UpstreamRule:
         return self.prefix or self.name
 
 
-@dataclass(frozen=True, slots=True)
 class Routing:
     """The node's map from what clients say to repositories. `hosts` are the names by which clients call this node."""
 
-    upstreams: Sequence[UpstreamRule]
-    hosts: frozenset[str] = frozenset()
+    def __init__(self, upstreams: Sequence[UpstreamRule], hosts: frozenset[str] = frozenset()) -> None:
+        self.upstreams = upstreams
+        self.hosts = hosts
+        self._root = next((rule for rule in upstreams if rule.root), None)
+        # Longest first, so that the first match is the one that says most.
+        by_length = sorted(upstreams, key=lambda rule: len(rule.path_prefix), reverse=True)
+        self._by_prefixes = {rule.path_prefix + "/": rule for rule in by_length}
+        self._prefixes = tuple(self._by_prefixes)
 
     def route(self, name: str, ns: str | None, is_owned: Callable[[str], bool]) -> Repository:
         """Name the repository that `name` (already parsed) and `?ns=` mean. Raises NameUnknown for a foreign `ns`.
@@ -53,10 +58,8 @@ class Routing:
         rule = self._by_prefix(name)
         if rule is not None:
             return _cached(rule, name[len(rule.path_prefix) + 1 :])
-        if not ns and not is_owned(name):
-            root = next((rule for rule in self.upstreams if rule.root), None)
-            if root is not None:
-                return _cached(root, name)
+        if not ns and self._root is not None and not is_owned(name):
+            return _cached(self._root, name)
         return Repository("", name)
 
     def claimable(self, name: str, ns: str | None) -> bool:
@@ -84,8 +87,9 @@ class Routing:
         raise NameUnknown(f"no upstream is configured for ns={ns!r}")
 
     def _by_prefix(self, name: str) -> UpstreamRule | None:
-        matching = [rule for rule in self.upstreams if name.startswith(rule.path_prefix + "/")]
-        return max(matching, key=lambda rule: len(rule.path_prefix), default=None)
+        if not name.startswith(self._prefixes):
+            return None
+        return next(rule for prefix, rule in self._by_prefixes.items() if name.startswith(prefix))
 
 
 def _without_prefix(rule: UpstreamRule, name: str) -> str:

@@ -17,53 +17,63 @@ async def write_behind(
     copying by returning False. When `chunks` raises, what had come is written first, then the error goes on.
     """
     writer = _Writer(write, written)
-    batch: list[bytes] = []
-    size = 0
     try:
         async for chunk in chunks:
-            batch.append(chunk)
-            size += len(chunk)
-            if size >= BATCH_BYTES_MAX:
-                await writer.settle()
+            writer.add(chunk)
+            if writer.full:
+                await writer.turn()
             if not writer.going:
                 return
-            if writer.idle:
-                writer.begin(batch, size)
-                batch, size = [], 0
     finally:
         # Also when the caller is cancelled: it must not close a file that a thread still writes.
         await writer.settle()
-        if batch and writer.going:
-            writer.begin(batch, size)
-            await writer.settle()
 
 
 class _Writer:
-    """One write in a thread at a time. Its end is told as soon as it is there: readers wait for these very bytes."""
+    """One write in a thread at a time; what came meanwhile is the next one, begun and told of without delay.
+
+    Readers wait for these very bytes: none may lie here until upstream sends more.
+    """
 
     def __init__(self, write: Callable[[list[bytes]], None], written: Callable[[int], bool]) -> None:
         self._write = write
         self._written = written
+        self._batch: list[bytes] = []
+        self._size = 0
         self._pending: asyncio.Future[None] | None = None
         self._failure: BaseException | None = None
         self.going = True  # False after a failure and when `written` said so
 
     @property
-    def idle(self) -> bool:
-        return self._pending is None
+    def full(self) -> bool:
+        return self._size >= BATCH_BYTES_MAX
 
-    def begin(self, batch: list[bytes], size: int) -> None:
-        self._pending = asyncio.get_running_loop().run_in_executor(None, self._write, batch)
-        self._pending.add_done_callback(partial(self._end, size))
+    def add(self, chunk: bytes) -> None:
+        self._batch.append(chunk)
+        self._size += len(chunk)
+        self._begin()
 
-    async def settle(self) -> None:
-        """Wait for the write under way. Raises what a write raised."""
+    async def turn(self) -> None:
+        """Wait for the write under way, if any."""
         if self._pending is not None:
             await asyncio.wait({self._pending})
+
+    async def settle(self) -> None:
+        """Wait until all is written. Raises what a write raised."""
+        while self._pending is not None:
+            await self.turn()
         if self._failure is not None:
             raise self._failure
+
+    def _begin(self) -> None:
+        if self._pending is not None or not self._batch or not self.going:
+            return
+        self._pending = asyncio.get_running_loop().run_in_executor(None, self._write, self._batch)
+        self._pending.add_done_callback(partial(self._end, self._size))
+        self._batch, self._size = [], 0
 
     def _end(self, size: int, pending: "asyncio.Future[None]") -> None:
         self._pending = None
         self._failure = pending.exception()
         self.going = self._failure is None and self._written(size)
+        self._begin()

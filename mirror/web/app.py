@@ -4,7 +4,7 @@ The table is the API: a path and method that are not in it are refused.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Final
 
 import structlog
@@ -43,9 +43,9 @@ class App:
         }
         self._table: Mapping[Kind, Mapping[str, Operation]] = {
             "base": {"GET": (None, distribution.base), "HEAD": (None, distribution.base)},
-            "catalog": {"GET": ("pull", distribution.get_catalog)},
-            "tags": {"GET": ("pull", distribution.get_tags)},
-            "referrers": {"GET": ("pull", distribution.get_referrers)},
+            "catalog": {"GET": ("pull", distribution.get_catalog), "HEAD": ("pull", distribution.get_catalog)},
+            "tags": {"GET": ("pull", distribution.get_tags), "HEAD": ("pull", distribution.get_tags)},
+            "referrers": {"GET": ("pull", distribution.get_referrers), "HEAD": ("pull", distribution.get_referrers)},
             "manifest": {
                 "GET": ("pull", distribution.get_manifest),
                 "HEAD": ("pull", distribution.get_manifest),
@@ -75,7 +75,8 @@ class App:
         try:
             path, query = read_target(request)
             ops = self._ops.get(path)
-            if ops is not None and request.method == "GET":
+            if ops is not None:
+                _check_method(request.method, ("GET", "HEAD"), path)
                 return await ops(request)
             found = read_route(path)
             route = found.kind
@@ -97,10 +98,15 @@ class App:
 
     def _handler(self, method: str, route: Route) -> Handler:
         operations = self._table[route.kind]
-        if method not in operations:
-            allowed = ", ".join(operations)
-            raise Unsupported(f"{method[:20]} is not for {route.kind}: {allowed} are", headers={"Allow": allowed})
+        _check_method(method, operations, route.kind)
         action, handler = operations[method]
         if action is not None:
             self._door.check(action)
         return handler
+
+
+def _check_method(method: str, allowed: Collection[str], of: str) -> None:
+    """Raise Unsupported, which tells what is allowed (RFC 9110 section 15.5.6), unless `method` is."""
+    if method not in allowed:
+        listed = ", ".join(allowed)
+        raise Unsupported(f"{method[:20]} is not for {of}: {listed} are", headers={"Allow": listed})

@@ -46,7 +46,8 @@ class Distribution:
 
     async def base(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:  # noqa: ARG002
         """Answer `/v2/`: always 200 while alive, else podman skips the node (CLIENTS quirk 15)."""
-        return answer(200, [("Content-Type", "application/json")], b"{}")
+        headers = [("Content-Type", "application/json"), ("Docker-Distribution-Api-Version", "registry/2.0")]
+        return answer(200, headers, b"{}")
 
     async def get_manifest(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:
         try:

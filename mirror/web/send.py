@@ -9,6 +9,7 @@ import io
 import os
 import secrets
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Final, Protocol
 
 from aiohttp import web
@@ -20,6 +21,7 @@ from mirror.registry.pull_blobs import FillingBlob, OpenBlob, PulledBlob
 from mirror.web.heads import Headers, last_headers
 
 SEND_BYTES_MAX: Final = 16 * 1024 * 1024  # one sendfile request: bounds what an aborting reader leaves queued
+CLIENT_LOOK_S: Final = 1.0  # how long a handler outlives a client who leaves while it waits for upstream
 READ_BYTES: Final = 256 * 1024  # one read where TLS without kernel help needs the bytes in memory
 
 
@@ -58,17 +60,23 @@ class FillBody:
     async def send(self, request: web.BaseRequest, response: web.StreamResponse, span: Span) -> None:
         at = span.start
         while at < span.end:
-            end = min(await self._fill.readable(at), span.end)
+            end = min(await self._readable(request, at), span.end)
             await _send_file(request, response, self._fill.staged.file, Span(at, end))
             at = end
+
+    async def _readable(self, request: web.BaseRequest, at: int) -> int:
+        """Wait for bytes at `at`, as long as the client is there: nothing else tells that it hung up."""
+        while True:
+            _check_client(request)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLIENT_LOOK_S):
+                    return await self._fill.readable(at)
 
 
 async def _send_file(request: web.BaseRequest, response: web.StreamResponse, file: io.FileIO, span: Span) -> None:
     for start in range(span.start, span.end, SEND_BYTES_MAX):
         count = min(SEND_BYTES_MAX, span.end - start)
-        transport = request.transport
-        if transport is None or transport.is_closing():
-            raise ConnectionResetError("the client has left")
+        transport = _check_client(request)
         try:
             sent = transport.sendfile(file, start, count)  # type: ignore[attr-defined] # aiofastnet's own
         except (NotImplementedError, AttributeError):
@@ -81,6 +89,14 @@ async def _send_file(request: web.BaseRequest, response: web.StreamResponse, fil
         raise ConnectionResetError("the file has become shorter")
 
 
+def _check_client(request: web.BaseRequest) -> asyncio.Transport:
+    """Return the connection of a client that is still there. Raises ConnectionResetError."""
+    transport = request.transport
+    if transport is None or transport.is_closing():
+        raise ConnectionResetError("the client has left")
+    return transport
+
+
 async def _copy(response: web.StreamResponse, file: io.FileIO, span: Span) -> None:
     """Send through memory, where the transport cannot take a file: TLS without kernel TLS."""
     for start in range(span.start, span.end, READ_BYTES):
@@ -89,9 +105,12 @@ async def _copy(response: web.StreamResponse, file: io.FileIO, span: Span) -> No
 
 
 def wanted_spans(request: web.BaseRequest, size: int, etag: str) -> Sequence[Span] | None:
-    """Return the ranges asked for; None = the whole. Raises RangeNotSatisfiable. RFC 9110 section 13.1.5: If-Range."""
+    """Return the ranges asked for; None = the whole. Raises RangeNotSatisfiable. RFC 9110 section 13.1.5: If-Range.
+
+    Of no bytes any range is the whole: no range would fit, and some clients range every request and fail on a 416.
+    """
     if_range = request.headers.get("If-Range")
-    if request.method != "GET" or (if_range is not None and if_range != etag):
+    if request.method != "GET" or not size or (if_range is not None and if_range != etag):
         return None
     return parse_range(",".join(request.headers.getall("Range", ())) or None, size)
 

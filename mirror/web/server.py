@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 from aiohttp import web, web_protocol
 
 from mirror import telemetry
-from mirror.oci.errors import RequestInvalid
+from mirror.oci.errors import RegistryError, RequestInvalid
 from mirror.web.express import REQUEST_BYTES_MAX, Express, FileAnswer, Verdict
 from mirror.web.refusals import refuse
 from mirror.web.slow import SlowClock
@@ -87,10 +87,12 @@ class Connection(web_protocol.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Refuse what could not even be read. A stranger's garbage is counted and not worth a log line."""
-        del status, exc
+        if status >= 500:
+            telemetry.log.error("request failed", error=repr(exc), exc_info=exc)
         if request.writer.output_size:
             raise ConnectionResetError("an answer has begun: another one would be taken for its body")
-        response = refuse(RequestInvalid(f"the request cannot be read: {(message or 'unknown')[:MESSAGE_CHARS_MAX]}"))
+        reason = f"the request cannot be read: {(message or '')[:MESSAGE_CHARS_MAX]}"
+        response = refuse(RegistryError("the node failed to answer") if status >= 500 else RequestInvalid(reason))
         response.force_close()
         telemetry.answered("other", "other", response.status, "normal")
         return response

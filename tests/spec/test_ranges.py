@@ -63,7 +63,6 @@ async def ranged(node: RunningNode, thing: Thing, text: str, **headers: str) -> 
         ("bytes=-100", -100, None),
         ("bytes=-99999999999", 0, None),
         ("BYTES=5-6", 5, 6),
-        ("bytes=5-6, ", 5, 6),
     ],
 )
 async def test_one_range_is_answered_by_its_bytes(node: RunningNode, text: str, first: int, last: int | None) -> None:
@@ -73,9 +72,6 @@ async def test_one_range_is_answered_by_its_bytes(node: RunningNode, text: str, 
         start = first % size if first else 0
         end = size if last is None else last + 1
         status, headers, body = await ranged(node, thing, text)
-        if text.endswith(", ") and status == 200:
-            assert body == thing.data  # an empty member is outside the grammar for a sender: ignoring it is allowed
-            continue
         assert (status, body) == (206, thing.data[start:end]), thing
         assert headers["Content-Range"] == f"bytes {start}-{end - 1}/{size}"
         assert headers["Content-Length"] == str(end - start)
@@ -92,7 +88,9 @@ async def test_a_range_outside_the_bytes_is_refused_with_their_count(node: Runni
         assert headers["Content-Range"] == f"bytes */{len(thing.data)}"
 
 
-@pytest.mark.parametrize("text", ["lines=0-5", "bytes", "bytes=", "bytes=a-b", "bytes=٠-٩", "bytes=-", "bytes=1", ""])
+@pytest.mark.parametrize(
+    "text", ["lines=0-5", "bytes", "bytes=", "bytes=a-b", "bytes=\u0660-\u0669", "bytes=-", "bytes=1", ""]
+)
 async def test_what_is_no_range_is_ignored(node: RunningNode, text: str) -> None:
     """RFC 9110 section 14.2: an invalid ranges-specifier or an unknown unit is ignored: the whole, 200."""
     for thing in await things(node):

@@ -1,6 +1,7 @@
 """Slow clients: below the minimum rate they are let go, above it they are served to the end."""
 
 import asyncio
+import io
 import socket
 import threading
 from collections.abc import AsyncIterator, Sequence
@@ -65,6 +66,12 @@ def asking(path: str, *lines: str) -> bytes:
     return "\r\n".join([f"GET {path} HTTP/1.1", "Host: node", *lines, "", ""]).encode()
 
 
+async def push(node: RunningNode, data: bytes) -> None:
+    path = f"/v2/own/app/blobs/uploads/?digest={sha256(data)}"
+    async with node.request("POST", path, data=io.BytesIO(data)) as response:
+        assert response.status == 201
+
+
 def pushing(name: str, data: bytes) -> bytes:
     path = f"/v2/{name}/blobs/uploads/?digest={sha256(data)}"
     return f"POST {path} HTTP/1.1\r\nHost: node\r\nContent-Length: {len(data)}\r\n\r\n".encode()
@@ -74,7 +81,7 @@ def pushing(name: str, data: bytes) -> bytes:
 async def test_a_reader_that_stops_is_let_go(lines: Sequence[str], tmp_path: Path) -> None:
     """RELIABILITY G9: below 1 KiB/s a reader is closed, whichever lane serves it; its file is closed with it."""
     async with running(tmp_path) as node:
-        await node.push_blob("own/app", LARGE, sha256(LARGE))
+        await push(node, LARGE)
         before = closed("write")
         async with client(node) as sock:
             await say(sock, asking(f"/v2/own/app/blobs/{sha256(LARGE)}", *lines))
@@ -85,7 +92,7 @@ async def test_a_reader_that_stops_is_let_go(lines: Sequence[str], tmp_path: Pat
 async def test_a_reader_of_small_answers_that_stops_is_let_go(tmp_path: Path) -> None:
     """RELIABILITY finding 4: a single byte that nobody takes is under the clock, however little waits."""
     async with running(tmp_path) as node:
-        await node.push_blob("own/app", SMALL, sha256(SMALL))
+        await push(node, SMALL)
         before = closed("write")
         async with client(node) as sock:
             await say(sock, asking(f"/v2/own/app/blobs/{sha256(SMALL)}", "X-Way: normal") * 200)
@@ -125,7 +132,7 @@ async def test_a_reader_of_a_slow_upstream_is_not_blamed(tmp_path: Path) -> None
 async def test_a_slow_reader_above_the_minimum_is_served_to_the_end(tmp_path: Path) -> None:
     """RELIABILITY G9: only what is below the minimum rate is closed."""
     async with running(tmp_path) as node:
-        await node.push_blob("own/app", SMALL, sha256(SMALL))
+        await push(node, SMALL)
         before, got = closed("write"), 0
         async with client(node) as sock:
             await say(sock, asking(f"/v2/own/app/blobs/{sha256(SMALL)}", "Connection: close"))
@@ -174,7 +181,7 @@ async def test_a_client_is_not_blamed_for_our_slow_disk(tmp_path: Path, monkeypa
     monkeypatch.setattr(Upload, "_write", hang)
     async with running(tmp_path) as node:
         before = closed("read")
-        work = asyncio.ensure_future(node.push_blob("own/app", LARGE, sha256(LARGE)))
+        work = asyncio.ensure_future(push(node, LARGE))
         await asyncio.sleep(4 * WINDOW_S)
         go.set()
         await asyncio.wait_for(work, WAIT_S_MAX)

@@ -107,7 +107,7 @@ async def test_a_last_chunk_out_of_order_is_refused_and_may_be_sent_again(node: 
     assert (await ask(node, "PUT", url, data=data[10:], headers={"Content-Range": f"10-{len(data) - 1}"}))[0] == 201
 
 
-@pytest.mark.parametrize("wrong", ["abc", "10-5", "bytes */10", "0-", "٠-٩", "-5"])
+@pytest.mark.parametrize("wrong", ["abc", "10-5", "bytes */10", "0-", "\u0660-\u0669", "-5"])
 async def test_a_content_range_outside_the_grammar_is_refused(node: RunningNode, wrong: str) -> None:
     """distribution-spec, "Pushing a blob in chunks": `^[0-9]+-[0-9]+$`, ASCII digits only (RELIABILITY A36)."""
     session = await started(node, "bad/range")
