@@ -124,12 +124,14 @@ class Node:
         self.addresses = names(listening)
         root = str(self._settings.storage.root)
         telemetry.log.info("serving", addresses=self.addresses, version=__version__, root=root)
-        _settle_garbage()
-        started(self)
-        await self._stopping.wait()
-        telemetry.log.info("stopping", connections=len(server.connections))
-        for listener in listening:
-            listener.close()
+        try:
+            _settle_garbage()
+            started(self)
+            await self._stopping.wait()
+            telemetry.log.info("stopping", connections=len(server.connections))
+        finally:
+            for listener in listening:
+                listener.close()
         server.pre_shutdown()
         await server.shutdown(DRAIN_S_MAX)
 

@@ -20,9 +20,13 @@ MAY_BLOCK = (
 )
 
 
+# One object for the whole run: to pytest a new one is a new parameter, and fixtures of wider scope would start anew.
+LOOPS = {"uvloop": aiofastnet.loop_factory(uvloop.new_event_loop)}
+
+
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], Any]]:
     """Run async tests on the loop that `mirror serve` runs on, not on one that behaves differently."""
-    return {"uvloop": aiofastnet.loop_factory(uvloop.new_event_loop)}
+    return LOOPS
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -19,5 +19,5 @@ async def pull(node: RunningNode, image: Image, reference: str = "") -> None:
 async def settled(node: RunningNode) -> None:
     """Wait until no fill is under way: a client has the last byte a moment before the store does."""
     async with asyncio.timeout(SETTLE_S_MAX):
-        while b"\nmirror_fills 0.0" not in (await node.fetch("/metrics"))[2]:
+        while b"\nmirror_fills_in_flight 0.0" not in (await node.fetch("/metrics"))[2]:
             await asyncio.sleep(0.01)

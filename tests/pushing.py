@@ -5,6 +5,7 @@ status, headers, body = await ask(node, "PUT", "/v2/team/app/manifests/v1", data
 [answer] = read_answers(await node.raw(b"GET /v2/ HTTP/1.1\\r\\nHost: node\\r\\nConnection: close\\r\\n\\r\\n"))
 """
 
+import asyncio
 import hashlib
 import io
 import json
@@ -18,6 +19,8 @@ from mirror.oci.media import OCI_INDEX, OCI_MANIFEST
 
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+
+QUICK_S_MAX = 5.0  # "quickly": well below the 15 s after which an idle connection is closed anyway
 
 
 def sha256(data: bytes) -> str:
@@ -131,3 +134,14 @@ def read_answers(data: bytes, *, to_head: bool = False) -> list[Answer]:
         answers.append(Answer(int(status), headers, data[:length]))
         data = data[length:]
     return answers
+
+
+def asking(target: bytes) -> bytes:
+    """A GET, byte by byte, that ends its connection."""
+    return b"GET " + target + b" HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n"
+
+
+async def answered(node: RunningNode, request: bytes) -> tuple[int, str]:
+    """Send bytes that must get exactly one answer and then, quickly, the end; return its status and error code."""
+    [answer] = read_answers(await asyncio.wait_for(node.raw(request), QUICK_S_MAX))
+    return answer.status, code_of(answer.body) if answer.status >= 400 else ""

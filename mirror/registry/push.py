@@ -132,4 +132,7 @@ class Push:
 
 def _check_owned(repository: Repository) -> None:
     if not repository.owned:
-        raise Unsupported(f"{repository.name} is cached from {repository.upstream}: it takes no pushes or deletes")
+        raise Unsupported(
+            f"{repository.name} is cached from {repository.upstream}: it takes no pushes or deletes",
+            headers={"Allow": "GET, HEAD"},
+        )

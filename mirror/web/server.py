@@ -87,6 +87,8 @@ class Connection(web_protocol.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Refuse what could not even be read. A stranger's garbage is counted and not worth a log line."""
+        if isinstance(exc, ConnectionError):
+            raise exc  # the client has left, which is its right (CLIENTS quirk 7)
         if status >= 500:
             telemetry.log.error("request failed", error=repr(exc), exc_info=exc)
         if request.writer.output_size:
@@ -135,13 +137,15 @@ class Connection(web_protocol.RequestHandler):
     def _send_file(self, answer: FileAnswer) -> None:
         """Hand a head and a file to the transport, which sends them in order with what may follow."""
         file = io.FileIO(answer.descriptor)
-        assert self.transport is not None
         try:
-            self.transport.write(answer.head)
-            sending = self.transport.sendfile(file, 0, answer.size)  # type: ignore[attr-defined] # aiofastnet's own
-        except BaseException:
+            self._wire.write(answer.head)
+            sending = self._wire.sendfile(file, 0, answer.size)  # type: ignore[attr-defined] # aiofastnet's own
+        except (OSError, RuntimeError) as error:
             file.close()
-            raise
+            if not self._wire.is_closing():
+                raise
+            telemetry.log.debug("client left", reason=repr(error))
+            return
         if sending is None:
             self._end_file(file, answer.size)
         else:

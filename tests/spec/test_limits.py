@@ -1,6 +1,7 @@
 """Limits: how many may come, how long they may keep silent."""
 
 import asyncio
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -30,7 +31,11 @@ async def _ask(port: int) -> tuple[bytes, asyncio.StreamWriter]:
 async def test_more_clients_than_descriptors_are_refused_and_counted(tmp_path: Path) -> None:
     """RELIABILITY G11: an fd limit of 256 and more clients: no crash, counted refusals, normal again at once."""
     async with serving(tmp_path, before=["bash", "-c", f'ulimit -n {FD_LIMIT}; exec "$@"', "node"]) as node:
-        answers = await asyncio.gather(*(_ask(node.port) for _ in range(CLIENTS)))
+        node.signal(signal.SIGSTOP)  # so that all of them stand at the door at once
+        asking = [asyncio.ensure_future(_ask(node.port)) for _ in range(CLIENTS)]
+        await asyncio.sleep(0.2)
+        node.signal(signal.SIGCONT)
+        answers = await asyncio.gather(*asking)
         served = sum(answer == b"HTTP/1.1 200" for answer, _ in answers)
         assert 32 <= served < FD_LIMIT / 2
         # A refusal that crosses the request may be lost with the connection, but none is left waiting.

@@ -46,6 +46,27 @@ async def test_a_running_download_is_finished_and_no_new_client_taken(header: st
         assert await node.ended() == 0
 
 
+async def test_a_download_of_the_express_lane_may_take_as_long_as_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DESIGN section 4: limits count both lanes alike; no handler is at work, and yet it is under way."""
+    monkeypatch.setattr("mirror.web.server.FLUSH_S_MAX", 0.01)
+    async with running(tmp_path) as node:
+        path = f"/v2/own/app/blobs/uploads/?digest={sha256(LARGE)}"
+        async with node.request("POST", path, data=io.BytesIO(LARGE)) as response:
+            assert response.status == 201
+        reader, writer = await asyncio.open_connection(node.host, node.port)
+        writer.write(f"GET /v2/own/app/blobs/{sha256(LARGE)} HTTP/1.1\r\nHost: node\r\n\r\n".encode())
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), WAIT_S_MAX)
+        node.node.stop()
+        await asyncio.sleep(0.3)
+        body = b""
+        while chunk := await asyncio.wait_for(reader.read(1 << 20), WAIT_S_MAX):
+            body += chunk
+        assert body == LARGE
+        writer.close()
+
+
 async def test_the_last_bytes_of_answers_in_memory_leave_the_process(tmp_path: Path) -> None:
     """RELIABILITY G14: an answer whose handler is done, but whose client reads slowly, is whole too."""
     data = b"x" * 60_000

@@ -17,6 +17,7 @@ from standin import Fault, Standin, sha256
 import mirror.node
 from mirror import telemetry
 from mirror.store.upload import Upload
+from mirror.web.server import Server
 from mirror.web.slow import SlowClock
 
 WINDOW_S = 0.3
@@ -89,13 +90,21 @@ async def test_a_reader_that_stops_is_let_go(lines: Sequence[str], tmp_path: Pat
             assert len(await read_until_closed(sock)) < len(LARGE)
 
 
-async def test_a_reader_of_small_answers_that_stops_is_let_go(tmp_path: Path) -> None:
+async def test_a_reader_of_small_answers_that_stops_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """RELIABILITY finding 4: a single byte that nobody takes is under the clock, however little waits."""
+    made: list[Server] = []
+    monkeypatch.setattr(
+        mirror.node, "Server", lambda *given, **options: made.append(Server(*given, **options)) or made[0]
+    )
     async with running(tmp_path) as node:
         await push(node, SMALL)
-        before = closed("write")
-        async with client(node) as sock:
-            await say(sock, asking(f"/v2/own/app/blobs/{sha256(SMALL)}", "X-Way: normal") * 200)
+        before, waiting = closed("write"), 0
+        async with client(node) as sock, asyncio.timeout(WAIT_S_MAX):
+            while not waiting:
+                await say(sock, asking(f"/v2/own/app/blobs/{sha256(SMALL)}", "X-Way: normal"))
+                await asyncio.sleep(0.005)
+                waiting = max(one.transport.get_write_buffer_size() for one in made[0].connections if one.transport)
+            assert waiting < 64 * 1024, "asyncio itself would have noticed this"
             await _until(lambda: closed("write") == before + 1)
 
 
