@@ -1,6 +1,5 @@
 """Load generators: wrk for warm GETs, raw sockets for what wrk cannot do (HEAD, one cold blob, pushes)."""
 
-import selectors
 import subprocess
 import time
 from collections.abc import Callable
@@ -9,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from bench.connection import ANSWER_S_MAX, Connection, request
+from bench.connection import Connection, request
 from bench.content import MANIFEST_TYPE
 from bench.measure import Load, load_of
 
@@ -18,9 +17,10 @@ ACCEPT: Final = f"Accept: {MANIFEST_TYPE}\r\n"
 WRK_EXTRA_S_MAX: Final = 30.0
 
 
-def wrk(port: int, path: str, connections: int, seconds: float) -> Load:
+def wrk(port: int, path: str, connections: int, seconds: float, header: str = "") -> Load:
     """GET one path over and over. wrk counts heads among the bytes: a few hundred a request."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:.0f}s", "--timeout", "20s", "-s", str(SCRIPT)]
+    command += ["-H", header] if header else []
     done = subprocess.run(
         [*command, f"http://127.0.0.1:{port}{path}"],
         capture_output=True,
@@ -34,24 +34,21 @@ def wrk(port: int, path: str, connections: int, seconds: float) -> Load:
 
 
 def heads(port: int, path: str, connections: int, seconds: float) -> Load:
-    """HEAD one path over and over; the rate is bounded by this client, the server's CPU a request is not."""
+    """HEAD one path over and over, on all connections and then again; the rate is bounded by this client.
+
+    All are asked before the first answer is read, so that a server has several to answer at a time, as with wrk.
+    """
     words, latencies, errors = request("HEAD", path, ACCEPT), list[float](), 0
     lines = [Connection(port) for _ in range(connections)]
-    sent: dict[Connection, float] = {}
-    with selectors.DefaultSelector() as selector:
-        begin = time.perf_counter()
+    begin = now = time.perf_counter()
+    while now < begin + seconds:
+        sent = now
         for line in lines:
-            selector.register(line, selectors.EVENT_READ, line)
-            sent[line] = time.perf_counter()
             line.send(words)
-        while (now := time.perf_counter()) < begin + seconds:
-            for key, _ in selector.select(ANSWER_S_MAX):
-                line = key.data
-                errors += line.read_head(with_body=False).status != 200
-                now = time.perf_counter()
-                latencies.append(now - sent[line])
-                sent[line] = now
-                line.send(words)
+        for line in lines:
+            errors += line.read_head(with_body=False).status != 200
+            now = time.perf_counter()
+            latencies.append(now - sent)
     for line in lines:
         line.close()
     return load_of(latencies, 0, now - begin, errors)

@@ -28,11 +28,11 @@ def warm(layers: tuple[int, ...], cases: Callable[[Image, Pace], dict[str, Work]
     return set_up
 
 
-def get(path: str, connections: int, pace: Pace) -> Work:
-    """GET a path below the repository with wrk."""
+def get(path: str, connections: int, pace: Pace, header: str = "") -> Work:
+    """GET a path below the repository with wrk, with one more header where one is given."""
 
     def work(peer: Peer, _: int) -> Load:
-        return wrk(peer.port, f"/v2/{NAME}/{path}", connections, pace.seconds)
+        return wrk(peer.port, f"/v2/{NAME}/{path}", connections, pace.seconds, header)
 
     return work
 
