@@ -27,7 +27,7 @@ from mirror.web.heads import blob_headers, last_headers, manifest_headers
 
 REQUEST_BYTES_MAX: Final = 4_096  # a usual request has 300 to 700
 LINES_MAX: Final = 64  # header lines; a usual request has ten
-MEMO_MAX: Final = 4_096  # remembered header blocks, targets and digests; each memo is emptied when it is full
+MEMO_MAX: Final = 4_096  # remembered requests, header blocks, targets and heads; a memo is emptied when it is full
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -76,6 +76,15 @@ class _Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """A request that this lane may answer."""
+
+    is_head: bool
+    path: bytes
+    target: _Target
+
+
+@dataclass(frozen=True, slots=True)
 class FileAnswer:
     """A head, and an open file of `size` bytes to send behind it; the receiver closes `descriptor`."""
 
@@ -84,13 +93,11 @@ class FileAnswer:
     size: int
 
 
-Answer = tuple[bytes, ...] | FileAnswer
-
-
 class Express:
-    """Answers what it can from the index."""
+    """Answers what it can from the index. `remembered` has what whole requests, byte for byte, want."""
 
     def __init__(self, *, index: Index, files: Files, routing: Routing, access: AccessLog, pull_allowed: bool) -> None:
+        self.remembered: dict[bytes, Wanted] = {}
         self._index = index
         self._files = files
         self._routing = routing
@@ -101,42 +108,60 @@ class Express:
         self._heads: dict[tuple[bytes, bytes, bool], bytes] = {}
         self._last: tuple[str, bytes] = ("", b"")
 
-    def verdict(self, block: bytes) -> Verdict:
+    def read(self, data: bytes) -> Wanted | Verdict:
+        """Read what a connection received at once: what it wants, or why this lane does not answer it."""
+        line, end, rest = data.partition(b"\r\n")
+        parts = line.split(b" ")
+        if (
+            len(data) > REQUEST_BYTES_MAX
+            or len(parts) != 3
+            or parts[0] not in (b"GET", b"HEAD")
+            or parts[2] != b"HTTP/1.1"
+            or data.find(b"\r\n\r\n") != len(data) - 4
+        ):
+            return Verdict.OUT  # what comes next may be a body
+        verdict = self._verdict(end + rest)
+        target = self._find(parts[1]) if verdict is Verdict.EXPRESS else None
+        if target is None:
+            return Verdict.NORMAL if verdict is Verdict.EXPRESS else verdict
+        return _remember(self.remembered, data, Wanted(parts[0] == b"HEAD", parts[1], target))
+
+    def _verdict(self, block: bytes) -> Verdict:
         """Judge the bytes after the request line: `\\r\\n`, header lines, an empty line, nothing else."""
         known = self._verdicts.get(block)
         return _remember(self._verdicts, block, _judge(block)) if known is None else known
 
-    def answer(self, method: bytes, target: bytes, remote: Callable[[], str | None]) -> Answer | None:
+    def _find(self, path: bytes) -> _Target | None:
+        if not self._pull_allowed:
+            return None
+        if path not in self._targets:
+            _remember(self._targets, path, self._read(path))
+        return self._targets[path]
+
+    def answer(self, wanted: Wanted, remote: Callable[[], str | None]) -> bytes | FileAnswer | None:
         """Return the answer's bytes, or its head and file, or None for the normal way."""
-        found = self._find(target)
-        held = self._held(found) if found is not None else None
-        if found is None or held is None:
+        target = wanted.target
+        if target.root_name and self._index.owned(target.root_name):
+            self._targets.clear()  # a name has become our own, which is rare
+            self.remembered.clear()
+            return None
+        held = self._held(target)
+        if held is None:
             return None
         head, size, data = held
-        answer: Answer | None
-        if method == b"HEAD":
-            answer, tally, size = (head, self._end()), found.heads, 0
+        answer: bytes | FileAnswer | None
+        if wanted.is_head:
+            answer, tally, size = head + self._end(), target.heads, 0
         elif data is not None:
-            answer, tally = (head, self._end(), data), found.gets
+            answer, tally = b"".join((head, self._end(), data)), target.gets
         else:
-            answer, tally = self._open(head, found, size), found.gets
+            answer, tally = self._open(head, target, size), target.gets
         if answer is not None:
             tally.requests += 1
             tally.response_bytes += size
             if self._access.enabled:
-                self._access.note(method.decode(), target.decode(), 200, remote())
+                self._access.note("HEAD" if wanted.is_head else "GET", wanted.path.decode(), 200, remote())
         return answer
-
-    def _find(self, target: bytes) -> _Target | None:
-        if not self._pull_allowed:
-            return None
-        if target not in self._targets:
-            _remember(self._targets, target, self._read(target))
-        found = self._targets[target]
-        if found is not None and found.root_name and self._index.owned(found.root_name):
-            del self._targets[target]
-            return None
-        return found
 
     def _held(self, target: _Target) -> tuple[bytes, int, bytes | None] | None:
         """Return head, size and, where they are in the index, bytes of what a target means."""

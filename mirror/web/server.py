@@ -16,7 +16,7 @@ from aiohttp import web, web_protocol
 
 from mirror import telemetry
 from mirror.oci.errors import RegistryError, RequestInvalid
-from mirror.web.express import REQUEST_BYTES_MAX, Express, FileAnswer, Verdict
+from mirror.web.express import Express, FileAnswer, Verdict
 from mirror.web.refusals import refuse
 from mirror.web.slow import SlowClock
 
@@ -51,7 +51,7 @@ class Connection(web_protocol.RequestHandler):
     def __init__(self, server: "Server", **options: Any) -> None:
         super().__init__(server, **options)
         self._server = server
-        self._lane_open = server.express is not None
+        self._lane_open = False
         self._sending: asyncio.Future[None] | None = None
         self._wire: asyncio.Transport  # aiohttp forgets its `transport` when it closes it, bytes in it or not
 
@@ -60,6 +60,8 @@ class Connection(web_protocol.RequestHandler):
         self._wire = cast("asyncio.Transport", transport)
         # A single byte that waits puts the client under the clock, not only the 64 KiB of asyncio's default.
         self._wire.set_write_buffer_limits(high=0)
+        # TLS without the kernel's help cannot take a file.
+        self._lane_open = self._server.express is not None and getattr(self._wire, "_sendfile_compatible", False)
         if not self._server.admit():
             telemetry.CONNECTIONS_REFUSED.inc()
             self._wire.write(_REFUSAL)
@@ -106,31 +108,19 @@ class Connection(web_protocol.RequestHandler):
 
     def _answer(self, data: bytes) -> bool:
         """Answer one whole, usual request on an idle connection. False = the normal way."""
-        line, end, rest = data.partition(b"\r\n")
-        parts = line.split(b" ")
-        if (
-            len(data) > REQUEST_BYTES_MAX
-            or len(parts) != 3
-            or parts[0] not in (b"GET", b"HEAD")
-            or parts[2] != b"HTTP/1.1"
-            or data.find(b"\r\n\r\n") != len(data) - 4
-        ):
-            self._lane_open = False  # what comes next may be a body
-            return False
         express = self._server.express
         assert express is not None
-        verdict = express.verdict(end + rest)
-        if verdict is not Verdict.EXPRESS or not self._idle():
-            self._lane_open = verdict is not Verdict.OUT
+        wanted = express.remembered.get(data) or express.read(data)
+        if isinstance(wanted, Verdict):
+            self._lane_open = wanted is not Verdict.OUT
             return False
-        answer = express.answer(parts[0], parts[1], self._remote)
+        answer = express.answer(wanted, self._remote) if self._idle() else None
         if answer is None:
             return False
-        assert self.transport is not None
-        if isinstance(answer, FileAnswer):
-            self._send_file(answer)
+        if isinstance(answer, bytes):
+            self._wire.write(answer)
         else:
-            self.transport.writelines(answer)
+            self._send_file(answer)
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         return True
 
@@ -188,8 +178,7 @@ class Connection(web_protocol.RequestHandler):
             and not self._close
             and not self._upgraded
             and self.transport is not None
-            and getattr(self.transport, "_sendfile_compatible", False)  # TLS without the kernel's help: the normal way
-            and not self.transport.get_write_buffer_size()
+            and not self._wire.get_write_buffer_size()
         )
 
     def _remote(self) -> str | None:
