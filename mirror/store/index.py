@@ -48,6 +48,7 @@ class Index:
         self._tables = tables
         self._begin = environment.begin
         self._writer = IndexWriter(environment)
+        self.claims = 0  # how often, since the start, a name became a repository of our own
 
     @classmethod
     async def open(cls, path: Path, *, map_bytes: int = MAP_BYTES) -> Self:
@@ -178,7 +179,10 @@ class Index:
 
     async def apply(self, changes: Sequence[Change], find_blob: FindBlob) -> None:
         """Take in changes of the log in the order of their seq; the cursor moves in the same transaction."""
+        owned = {change.repository.name for change in changes if change.repository.owned}
+        claimed = any(not self.owned(name) for name in owned)
         await self.write(lambda index: index.apply(changes, find_blob))
+        self.claims += claimed
 
     async def put_blob(self, digest: Digest, entry: BlobEntry) -> None:
         """Say that the file of `digest` is published. Comes after `Files.publish`, always."""

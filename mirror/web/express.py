@@ -70,7 +70,6 @@ class _Target:
     digest: bytes
     needed: int
     rule: UpstreamRule | None
-    root_name: str  # a name of the root upstream: from the first push on it is our own
     gets: telemetry.Tally
     heads: telemetry.Tally
 
@@ -103,6 +102,7 @@ class Express:
         self._routing = routing
         self._access = access
         self._pull_allowed = pull_allowed
+        self._claims = index.claims
         self._verdicts: dict[bytes, Verdict] = {}
         self._targets: dict[bytes, _Target | None] = {}
         self._heads: dict[tuple[bytes, bytes, bool], bytes] = {}
@@ -141,9 +141,8 @@ class Express:
     def answer(self, wanted: Wanted, remote: Callable[[], str | None]) -> bytes | FileAnswer | None:
         """Return the answer's bytes, or its head and file, or None for the normal way."""
         target = wanted.target
-        if target.root_name and self._index.owned(target.root_name):
-            self._targets.clear()  # a name has become our own, which is rare
-            self.remembered.clear()
+        if self._claims != self._index.claims:
+            self._forget()
             return None
         held = self._held(target)
         if held is None:
@@ -162,6 +161,12 @@ class Express:
             if self._access.enabled:
                 self._access.note("HEAD" if wanted.is_head else "GET", wanted.path.decode(), 200, remote())
         return answer
+
+    def _forget(self) -> None:
+        """Forget what requests want: a name of the root upstream may have become our own."""
+        self._claims = self._index.claims
+        self._targets.clear()
+        self.remembered.clear()
 
     def _held(self, target: _Target) -> tuple[bytes, int, bytes | None] | None:
         """Return head, size and, where they are in the index, bytes of what a target means."""
@@ -195,11 +200,10 @@ class Express:
             repository = self._routing.route(route.name, ns, self._index.owned)
         except RegistryError:
             return None
-        return self._target(route, repository, ns)
+        return self._target(route, repository)
 
-    def _target(self, route: Route, repository: Repository, ns: str | None) -> _Target:
+    def _target(self, route: Route, repository: Repository) -> _Target:
         rule = self._routing.rule(repository)
-        by_root = rule is not None and ns is None and not route.name.startswith(rule.path_prefix + "/")
         manifest = IS_MANIFEST | (0 if rule is None else IS_WHOLE)
         by_digest = isinstance(route.reference, Digest)
         return _Target(
@@ -208,7 +212,6 @@ class Express:
             digest=route.digest.key() if by_digest else b"",
             needed=manifest if route.kind == "manifest" else IS_LINKED,
             rule=rule,
-            root_name=route.name if by_root else "",
             gets=telemetry.tally("GET", route.kind, repository.upstream),
             heads=telemetry.tally("HEAD", route.kind, repository.upstream),
         )
