@@ -249,15 +249,16 @@ def _hashed(progress: Progress, done: int) -> None:
 
 
 def verify(settings: Settings, repair: bool, report: Callable[[str], object], progress: Progress) -> int:
-    """Check every stored byte, telling each fault; return how many there were. Raises StoreLocked."""
+    """Check every stored byte, telling each fault; return how many do harm. Raises StoreLocked."""
 
     async def main() -> int:
         faults = 0
         async with asyncio.TaskGroup() as group, Store.open(settings.storage.root, Tasks(group).spawn) as store:
             hashed = partial(_hashed, progress)
             async for fault in verify_store(store.files, store.index, repair=repair, progress=hashed):
-                faults += 1
-                report(f"{fault.digest}: {fault.kind}" + (", repaired" if fault.repaired else ""))
+                faults += not fault.harmless
+                ending = ", repaired" if fault.repaired else ", harmless" if fault.harmless else ""
+                report(f"{fault.digest}: {fault.kind}{ending}")
         return faults
 
     return asyncio.run(main())

@@ -29,6 +29,11 @@ class Fault:
     digest: Digest
     repaired: bool
 
+    @property
+    def harmless(self) -> bool:
+        """A file that no entry names: a crash may leave one, and the next push or fill of it takes it up."""
+        return self.kind == "file without entry"
+
 
 Progress = Callable[[int], object]  # blobs hashed so far
 

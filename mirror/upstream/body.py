@@ -66,6 +66,7 @@ def open_body(response: aiohttp.ClientResponse, start: int, end: int | None, clo
 
     Raises UpstreamError when a 206 is not exactly what was asked: spliced bytes would only fail at the digest.
     """
+    refuse_page(response)
     etag = response.headers.get("ETag", "")
     if response.status == 200:
         size = response.content_length
@@ -80,6 +81,12 @@ def open_body(response: aiohttp.ClientResponse, start: int, end: int | None, clo
             f"{response.url.host} answered bytes {span.start}-{span.end} instead of {start}-{wanted_end}"
         )
     return BlobBody(start, size, etag, len(span), response, clocks)
+
+
+def refuse_page(response: aiohttp.ClientResponse) -> None:
+    """Raise UpstreamError for a page, such as a hotel's log-in, in place of a blob: before our client has headers."""
+    if response.content_type == "text/html":
+        raise UpstreamError(f"{response.url.host} answered a page of HTML instead of a blob")
 
 
 class _StallClock:

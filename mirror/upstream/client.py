@@ -20,7 +20,7 @@ from mirror.rules.freshness import Need
 from mirror.rules.routing import UpstreamRule
 from mirror.upstream.addresses import FORBIDDEN, Guard, Network
 from mirror.upstream.blobs import Blobs
-from mirror.upstream.body import BlobBody, read_small
+from mirror.upstream.body import BlobBody, read_small, refuse_page
 from mirror.upstream.calls import Calls
 from mirror.upstream.conversation import Ask, Conversation
 from mirror.upstream.health import Health
@@ -90,6 +90,7 @@ class Upstream:
     async def head_blob(self, name: str, digest: Digest, need: Need) -> int | None:
         """Return the blob's size in bytes, None when it is not told. Raises BlobUnknown."""
         async with self._calls.answer(self._blob("HEAD", name, digest), need) as response:
+            refuse_page(response)
             return response.content_length
 
     def get_blob(

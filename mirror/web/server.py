@@ -1,23 +1,14 @@
-"""The server: one connection, one protocol object; a cap on them, a clock on them, and the express lane.
-
-Private attributes of aiohttp's RequestHandler tell whether a connection is idle. When a version lacks one, the lane is
-off and a log line says so; nothing else depends on them.
-"""
+"""The server: makes connections, caps them below the limit of open files, and lets them end in time."""
 
 import asyncio
-import io
-import os
 import resource
 from contextlib import suppress
-from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from aiohttp import web, web_protocol
+from aiohttp import web
 
-from mirror import telemetry
-from mirror.oci.errors import RegistryError, RequestInvalid
-from mirror.web.express import Express, FileAnswer, Verdict
-from mirror.web.refusals import refuse
+from mirror.web.connection import Connection, Lobby
+from mirror.web.express import Express
 from mirror.web.slow import SlowClock
 
 KEEPALIVE_S: Final = 15.0  # also the clock on half-sent headers (RELIABILITY finding 4)
@@ -25,14 +16,6 @@ READ_BUFFER_BYTES: Final = 256 * 1024  # of an upload's body, per connection
 SPARE_FDS: Final = 128  # for the store, upstreams, and connections that are accepted and not yet counted or closed
 FLUSH_S_MAX: Final = 5.0  # how long a stop waits for the last bytes of answers that are done
 FDS_PER_CONNECTION: Final = 2  # a socket, and the file that it sends
-MESSAGE_CHARS_MAX: Final = 200  # of what a parser says about a stranger's bytes
-_REFUSAL: Final = b"\r\n".join(
-    [b"HTTP/1.1 503 Service Unavailable", b"Connection: close", b"Retry-After: 1", b"Content-Length: 0", b"", b""]
-)
-_NEEDED: Final = (
-    *("_waiter", "_messages", "_request_count", "_request_in_progress", "_force_close", "_close"),
-    *("_next_keepalive_close_time", "_keepalive_timeout", "_upgraded"),
-)
 
 
 def connections_max() -> int:
@@ -41,149 +24,6 @@ def connections_max() -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     limit = 1_000_000 if hard == resource.RLIM_INFINITY else hard
     return max(8, (limit - SPARE_FDS) // FDS_PER_CONNECTION)
-
-
-class Connection(web_protocol.RequestHandler):
-    """A client's connection."""
-
-    __slots__ = ("_lane_open", "_sending", "_server", "_wire")
-
-    def __init__(self, server: "Server", **options: Any) -> None:
-        super().__init__(server, **options)
-        self._server = server
-        self._lane_open = False
-        self._sending: asyncio.Future[None] | None = None
-        self._wire: asyncio.Transport  # aiohttp forgets its `transport` when it closes it, bytes in it or not
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._wire = cast("asyncio.Transport", transport)
-        # A single byte that waits puts the client under the clock, not only the 64 KiB of asyncio's default.
-        self._wire.set_write_buffer_limits(high=0)
-        # TLS without the kernel's help cannot take a file.
-        self._lane_open = self._server.express is not None and getattr(self._wire, "_sendfile_compatible", False)
-        if not self._server.admit():
-            telemetry.CONNECTIONS_REFUSED.inc()
-            self._wire.write(_REFUSAL)
-            self.force_close()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self._server.leave()
-        self._server.slow.forget(self._wire)
-        super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        """The client does not keep up: from now on the clock is on it."""
-        super().pause_writing()
-        self._server.slow.start(self._wire, "write")
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._server.slow.stop(self._wire, "write")
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Refuse what could not even be read. A stranger's garbage is counted and not worth a log line."""
-        if isinstance(exc, ConnectionError):
-            raise exc  # the client has left, which is its right (CLIENTS quirk 7)
-        if status >= 500:
-            telemetry.log.error("request failed", error=repr(exc), exc_info=exc)
-        if request.writer.output_size:
-            raise ConnectionResetError("an answer has begun: another one would be taken for its body")
-        reason = f"the request cannot be read: {(message or '')[:MESSAGE_CHARS_MAX]}"
-        response = refuse(RegistryError("the node failed to answer") if status >= 500 else RequestInvalid(reason))
-        response.force_close()
-        telemetry.answered("other", "other", response.status, "normal")
-        return response
-
-    def data_received(self, data: bytes) -> None:
-        if self._lane_open and self._answer(data):
-            return
-        super().data_received(data)
-
-    def _answer(self, data: bytes) -> bool:
-        """Answer one whole, usual request on an idle connection. False = the normal way."""
-        express = self._server.express
-        assert express is not None
-        wanted = express.remembered.get(data) or express.read(data)
-        if isinstance(wanted, Verdict):
-            self._lane_open = wanted is not Verdict.OUT
-            return False
-        answer = express.answer(wanted, self._remote) if self._idle() else None
-        if answer is None:
-            return False
-        if isinstance(answer, bytes):
-            self._wire.write(answer)
-        else:
-            self._send_file(answer)
-        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        return True
-
-    def _send_file(self, answer: FileAnswer) -> None:
-        """Hand a head and a file to the transport, which sends them in order with what may follow."""
-        file = io.FileIO(answer.descriptor)
-        try:
-            self._wire.write(answer.head)
-            sending = self._wire.sendfile(file, 0, answer.size)  # type: ignore[attr-defined] # aiofastnet's own
-        except (OSError, RuntimeError) as error:
-            file.close()
-            if not self._wire.is_closing():
-                raise
-            telemetry.log.debug("client left", reason=repr(error))
-            return
-        if sending is None:
-            self._end_file(file, answer.size)
-        else:
-            self._sending = sending
-            sending.add_done_callback(partial(self._sent, file, answer.size))
-
-    def _end_file(self, file: io.FileIO, size: int) -> None:
-        """Close a file that was sent; break the connection when it has become shorter meanwhile."""
-        if os.fstat(file.fileno()).st_size < size:
-            self._wire.abort()
-        file.close()
-
-    def _sent(self, file: io.FileIO, size: int, sending: "asyncio.Future[None]") -> None:
-        self._end_file(file, size)
-        if self._sending is sending:  # else the next file is under way already
-            self._sending = None
-        if not sending.cancelled():
-            sending.exception()  # a client who left is no error
-        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-
-    def _process_keepalive(self) -> None:
-        """A connection that is being sent a file is not idle, though no handler is at work."""
-        if self._sending is not None:
-            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        super()._process_keepalive()
-
-    async def shutdown(self, timeout: float | None = 15.0) -> None:
-        """Let the file that is being sent go out, for `timeout` seconds at most, as a handler's answer may."""
-        if self._sending is not None:
-            await asyncio.wait({self._sending}, timeout=timeout)
-        await super().shutdown(timeout)
-
-    def _idle(self) -> bool:
-        """Tell whether nothing is queued, being read, being answered or waiting to be sent."""
-        waiter = self._waiter
-        return (
-            (not waiter.done() if waiter is not None else not self._request_count and not self._request_in_progress)
-            and not self._messages
-            and not self._force_close
-            and not self._close
-            and not self._upgraded
-            and self.transport is not None
-            and not self._wire.get_write_buffer_size()
-        )
-
-    def _remote(self) -> str | None:
-        peer = self.peername
-        return peer[0] if isinstance(peer, tuple) else peer
 
 
 class Server(web.Server):
@@ -200,43 +40,15 @@ class Server(web.Server):
             read_bufsize=READ_BUFFER_BYTES,
             **options,
         )
-        self.express = express if lane_possible() else None
-        self.slow = slow
-        self.connections_max = connections_max
-        self.connections_open = 0
-        self._all_left = asyncio.Event()
-        if self.express is None and express is not None:
-            telemetry.log.warning("express lane is off: this aiohttp does not have the attributes it needs")
+        self.lobby = Lobby(express=express, slow=slow, connections_max=connections_max)
 
     def __call__(self) -> Connection:
-        return Connection(self, loop=self._loop, **self._kwargs)
-
-    def admit(self) -> bool:
-        """Count a connection; tell whether it may stay."""
-        self.connections_open += 1
-        telemetry.CONNECTIONS.inc()
-        return self.connections_open <= self.connections_max
-
-    def leave(self) -> None:
-        self.connections_open -= 1
-        telemetry.CONNECTIONS.dec()
-        if not self.connections_open:
-            self._all_left.set()
+        return Connection(self, self.lobby, loop=self._loop, **self._kwargs)
 
     async def shutdown(self, timeout: float | None = None) -> None:
         """Let transfers finish within `timeout` seconds, then let their last bytes leave this process."""
         await super().shutdown(timeout)
-        self._all_left.clear()
-        if self.connections_open:
+        self.lobby.all_left.clear()
+        if self.lobby.connections:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._all_left.wait(), FLUSH_S_MAX)
-
-
-def lane_possible() -> bool:
-    """Tell whether aiohttp's connection object has what the lane looks at."""
-    return all(hasattr(web_protocol.RequestHandler, name) or name in _slots() for name in _NEEDED)
-
-
-def _slots() -> set[str]:
-    classes = web_protocol.RequestHandler.__mro__
-    return {slot for owner in classes for slot in getattr(owner, "__slots__", ())}
+                await asyncio.wait_for(self.lobby.all_left.wait(), FLUSH_S_MAX)

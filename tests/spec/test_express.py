@@ -67,11 +67,11 @@ class Lanes:
         before = taken()
         express = await exchange(self.node, packets)
         count = taken() - before
-        server.express = None
+        server.lobby.express = None
         try:
             return express, await exchange(self.node, packets), count
         finally:
-            server.express = server.lane
+            server.lobby.express = server.lane
 
 
 def taken() -> int:
@@ -349,9 +349,9 @@ async def test_both_lanes_are_counted_alike(tmp_path: Path, monkeypatch: pytest.
                 start = counted()
                 await exchange(both.node, [request, LAST])
                 express = grown(start)
-                server.express, start = None, counted()
+                server.lobby.express, start = None, counted()
                 await exchange(both.node, [request, LAST])
-                server.express = server.lane
+                server.lobby.express = server.lane
                 assert express == grown(start), f"{method} {target}"
 
 
@@ -389,9 +389,9 @@ async def test_the_lane_is_off_where_aiohttp_lacks_what_it_needs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, events: list[Any]
 ) -> None:
     """DESIGN section 4: off, with a log line, when the private attributes are not there."""
-    monkeypatch.setattr(door, "_NEEDED", ("_no_such_attribute",))
+    monkeypatch.setattr("mirror.web.connection._NEEDED", ("_no_such_attribute",))
     async with lanes(tmp_path, monkeypatch) as both:
-        assert _Door.made.express is None
+        assert _Door.made.lobby.express is None
         assert [event for event in events if "express lane is off" in event["event"]]
         express, normal, count = await both.both([f"GET {both.targets[0]} HTTP/1.1\r\nHost: x\r\n\r\n".encode(), LAST])
         assert (express, count) == (normal, 0)

@@ -38,6 +38,15 @@ async def test_a_head_tells_the_size(upstream: Upstream, digest: Digest) -> None
     assert await upstream.head_blob(NAME, digest, Need.DIGEST) == len(DATA)
 
 
+async def test_a_page_of_html_is_no_blob(upstream: Upstream, standin: Standin, digest: Digest) -> None:
+    """FIELD section 0, item 4: fail before the headers. A log-in page answers 200 to everything."""
+    standin.fault = Fault(html=True)
+    with pytest.raises(UpstreamError, match="HTML"):
+        await upstream.head_blob(NAME, digest, Need.DIGEST)
+    with pytest.raises(UpstreamError, match="HTML"):
+        await _read(upstream, digest)
+
+
 async def test_an_unknown_blob_is_blob_unknown(upstream: Upstream) -> None:
     none = parse_digest(sha256(b"none"))
     with pytest.raises(BlobUnknown):
