@@ -26,6 +26,8 @@ from mirror.upstream.body import BlobBody
 TAIL_BYTES: Final = 16 * 1024  # held back until the digest is verified
 RESUMES_MAX: Final = 5  # failures in a row without one new byte
 RESUME_PAUSE_S: Final = 0.2  # doubled at each failure, with jitter
+TELL_S_PER_READER: Final = 0.0001  # about what a wake-up and a send cost: half of the time stays for other work
+TELL_S_MAX: Final = 0.1  # a thousand readers see the front move ten times a second
 FAR_BYTES: Final = 8 * 1024 * 1024  # nearer than this the front is soon there
 FAR_S: Final = 2.0  # and so it is when it will come by within this time
 RATE_AFTER_S: Final = 0.25  # a rate measured over less than this says nothing
@@ -52,6 +54,8 @@ class Fill:
         self._readers = 0
         self._finished = False
         self._sides = Sides(digest, source, staged, spawn, self.notify)
+        self._told_at = 0.0
+        self._telling: asyncio.Handle | None = None
         self._clipped = False  # the last write of the front ended where a run that is taken begins
         self._started_at = time.monotonic()
         self._started_front = 0
@@ -102,6 +106,18 @@ class Fill:
     def notify(self) -> None:
         self._progress.set()
         self._progress = asyncio.Event()
+
+    def _tell(self) -> None:
+        """Notify, now or a little later: waking a reader for every batch costs more than its bytes do."""
+        if self._telling is None:
+            loop = asyncio.get_running_loop()
+            pause_s = min(TELL_S_MAX, self._readers * TELL_S_PER_READER)
+            self._telling = loop.call_at(max(loop.time(), self._told_at + pause_s), self._tell_now)
+
+    def _tell_now(self) -> None:
+        self._telling = None
+        self._told_at = asyncio.get_running_loop().time()
+        self.notify()
 
     def finish(self, error: RegistryError | None = None) -> None:
         """End the fill: wake the readers, and close the file when the last of them leaves."""
@@ -190,7 +206,7 @@ class Fill:
     def _keep_going(self, written: int) -> bool:
         """After each write: tell the readers, and stop where a long run ahead is here or on its way."""
         telemetry.FILL_BYTES.labels(self.source.repository.upstream).inc(written)
-        self.notify()
+        self._tell()
         front = self.staged.front
         if self.size is not None and front >= self.size:
             return False

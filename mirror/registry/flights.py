@@ -25,13 +25,17 @@ class Flights:
 
     async def join(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
         """Return what `ask()` returns or raise what it raises, asking once for all who come meanwhile."""
+        return await asyncio.shield(self.launch(key, ask))
+
+    def launch(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> asyncio.Future[T]:
+        """Ask, unless that is under way, and wait for nothing. An error that nobody waits for is nobody's."""
         answer: asyncio.Future[T] | None = self._under_way.get(key)
         if answer is None:
             answer = asyncio.get_running_loop().create_future()
             answer.add_done_callback(_seen)
             self._under_way[key] = answer
             self._spawn(self._fly(key, ask, answer), f"flight {key}")
-        return await asyncio.shield(answer)
+        return answer
 
     async def _fly(self, key: Hashable, ask: Callable[[], Awaitable[T]], answer: asyncio.Future[T]) -> None:
         try:

@@ -81,6 +81,8 @@ class PullBlobs:
 
     async def pull(self, repository: Repository, digest: Digest) -> PulledBlob:
         """Return where to read a blob. Raises BlobUnknown and UpstreamError."""
+        if self._fetch_proves(repository, digest):
+            return await self._pull_unnamed(self._upstreams.source(repository), digest)
         member = await self._member(repository, digest)
         held = await self._held(digest)
         if held is not None:
@@ -88,8 +90,30 @@ class PullBlobs:
             return held
         if repository.owned:
             raise BlobUnknown(f"{repository} has lost the bytes of {digest}")
-        fill = await self._fill(self._upstreams.source(repository), digest, member)
+        fill = await self._fill(self._upstreams.source(repository), digest, _size(member))
         return FillingBlob(fill, await fill.headers())
+
+    def _fetch_proves(self, repository: Repository, digest: Digest) -> bool:
+        """Tell whether a blob that no manifest here names must be fetched anyway, from this very repository."""
+        member = self._index.member(repository, digest)
+        if repository.owned or (member is not None and member.linked) or self._index.blob(digest) is not None:
+            return False
+        fill = self._fills.find(digest)
+        return fill is None or fill.source.repository == repository
+
+    async def _pull_unnamed(self, source: Source, digest: Digest) -> FillingBlob:
+        """Fetch a blob that only its upstream can say belongs there, and does by sending it. Raises BlobUnknown."""
+        key = ("blob", source.repository, digest)
+        self._absences.check(key)
+        try:
+            fill = await self._fill(source, digest, None)
+        except BlobUnknown as error:
+            self._absences.note(key, error)
+            raise
+        size = await fill.headers()
+        # The client need not wait for the disk; one that comes before this is done asks upstream for a proof.
+        self._flights.launch(("link", *key), lambda: self._link(source, digest, size))
+        return FillingBlob(fill, size)
 
     async def fetch(self, repository: Repository, digest: Digest) -> None:
         """Bring a blob into the store and wait until it is there. Raises BlobUnknown and UpstreamError."""
@@ -110,7 +134,7 @@ class PullBlobs:
             raise BlobUnknown(f"{repository} has lost the bytes of {digest}")
         source = self._upstreams.source(repository)
         if member.size == UNKNOWN_SIZE:
-            return await (await self._fill(source, digest, member)).headers()
+            return await (await self._fill(source, digest, None)).headers()
         if not source.upstream.reachable(time.monotonic()):
             raise UpstreamUnavailable(f"{digest} is not here and upstream {repository.upstream} does not answer")
         return member.size
@@ -135,9 +159,8 @@ class PullBlobs:
             return None
         return OpenBlob(fd, entry.size)
 
-    async def _fill(self, source: Source, digest: Digest, member: Member) -> Fill:
+    async def _fill(self, source: Source, digest: Digest, size: int | None) -> Fill:
         """Join the fill of a blob. One that another repository began and failed is begun again from ours."""
-        size = None if member.size == UNKNOWN_SIZE else member.size
         fill = self._fills.join(digest, size, source)
         outcome: telemetry.Outcome = "joined" if fill.answered else "filled"
         try:
@@ -145,7 +168,7 @@ class PullBlobs:
         except (UpstreamError, BlobUnknown) as error:
             if fill.source.repository == source.repository:
                 raise source.told(error, blob=True) from None
-            return await self._fill(source, digest, member)
+            return await self._fill(source, digest, size)
         telemetry.pulled(source.repository.upstream, "blob", outcome)
         return fill
 
@@ -166,8 +189,14 @@ class PullBlobs:
 
     async def _ask(self, source: Source, digest: Digest) -> Member:
         size = await source.head_blob(digest)
-        known = UNKNOWN_SIZE if size is None else size
-        await self._catalog.link_blob(source.repository, digest, known, "", time.time())
+        await self._link(source, digest, UNKNOWN_SIZE if size is None else size)
         member = self._index.member(source.repository, digest)
         assert member is not None
         return member
+
+    async def _link(self, source: Source, digest: Digest, size: int) -> None:
+        await self._catalog.link_blob(source.repository, digest, size, "", time.time())
+
+
+def _size(member: Member) -> int | None:
+    return None if member.size == UNKNOWN_SIZE else member.size
