@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from enum import IntEnum
+from math import inf
 from typing import Literal
 
 from mirror.rules.routing import UpstreamRule
@@ -22,14 +23,21 @@ def tag_state(rule: UpstreamRule, tag: str, checked_at: float, now: float) -> St
 
     A clock that went backwards makes nothing stale for ever: an age below zero counts as due.
     """
-    if matches(rule.immutable_tags, tag):
-        return "fresh"
-    return age_state(rule, now - checked_at)
+    return _state(fresh_s(rule, tag), rule, now - checked_at)
+
+
+def fresh_s(rule: UpstreamRule, tag: str) -> float:
+    """Say for how many seconds after its check a tag is fresh: for ever if it never changes upstream."""
+    return inf if matches(rule.immutable_tags, tag) else rule.tag_fresh_s
 
 
 def age_state(rule: UpstreamRule, age_s: float) -> State:
     """Say the same of anything that is `age_s` seconds old, e.g. a list of tags."""
-    if 0 <= age_s < rule.tag_fresh_s:
+    return _state(rule.tag_fresh_s, rule, age_s)
+
+
+def _state(window_s: float, rule: UpstreamRule, age_s: float) -> State:
+    if window_s == inf or 0 <= age_s < window_s:
         return "fresh"
     return "stale" if age_s < rule.tag_fresh_s + rule.stale_max_s and rule.stale_max_s > 0 else "expired"
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 from typing import Final, TypeVar
 
 from mirror import telemetry
@@ -17,8 +18,8 @@ from mirror.oci.digest import Digest, digest_from_key
 from mirror.oci.errors import RegistryError
 from mirror.oci.names import Repository
 from mirror.oci.paths import Route, parse_path
-from mirror.rules.freshness import tag_state
-from mirror.rules.routing import Routing, UpstreamRule
+from mirror.rules.freshness import fresh_s
+from mirror.rules.routing import Routing
 from mirror.store.entries import IS_LINKED, IS_MANIFEST, IS_WHOLE
 from mirror.store.files import Files
 from mirror.store.index import Index
@@ -63,13 +64,13 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """A path that this lane can answer: `rule` is None for a repository of our own."""
+    """A path that this lane can answer: `tag` or `digest` is empty."""
 
     key: bytes
-    tag: str
+    tag: bytes
     digest: bytes
     needed: int
-    rule: UpstreamRule | None
+    fresh_s: float  # for how long after its check a tag may be given; infinite for our own and immutable ones
     gets: telemetry.Tally
     heads: telemetry.Tally
 
@@ -208,22 +209,22 @@ class Express:
         by_digest = isinstance(route.reference, Digest)
         return _Target(
             key=repository.key(),
-            tag="" if by_digest else str(route.reference),
+            tag=b"" if by_digest else str(route.reference).encode(),
             digest=route.digest.key() if by_digest else b"",
             needed=manifest if route.kind == "manifest" else IS_LINKED,
-            rule=rule,
+            fresh_s=inf if rule is None or by_digest else fresh_s(rule, str(route.reference)),
             gets=telemetry.tally("GET", route.kind, repository.upstream),
             heads=telemetry.tally("HEAD", route.kind, repository.upstream),
         )
 
     def _tagged(self, target: _Target) -> tuple[bytes, int, bytes | None] | None:
-        held = self._index.read_tag(target.key, target.tag.encode())
+        held = self._index.read_tag(target.key, target.tag)
         if held is None:
             return None
         checked_at, digest_key, flags, media_type, size, data = held
         if data is None or flags & target.needed != target.needed:
             return None
-        if target.rule is not None and tag_state(target.rule, target.tag, checked_at, time.time()) != "fresh":
+        if target.fresh_s != inf and not 0 <= time.time() - checked_at < target.fresh_s:
             return None
         return self._head(digest_key, media_type, size, by_tag=True), size, data
 
