@@ -156,7 +156,7 @@ class Node:
         )
         discovery = Discovery(store.index, store.catalog, upstreams, flights)
         distribution = Distribution(door, manifests=pull, blobs=blobs, discovery=discovery)
-        app = App(door, distribution, UploadHandlers(door), Ops(self._fault), access)
+        app = App(door, distribution, UploadHandlers(door), Ops(partial(self._fault, store)), access)
         express = Express(
             index=store.index,
             files=store.files,
@@ -166,9 +166,9 @@ class Node:
         )
         return Server(app.handle, express=express, slow=slow, connections_max=connections_max())
 
-    def _fault(self) -> str:
+    def _fault(self, store: Store) -> str:
         """Say what keeps the node from being ready, "" when nothing does."""
-        return "stopping" if self._stopping.is_set() else ""
+        return "stopping" if self._stopping.is_set() else store.fault()
 
     def stop(self) -> None:
         self._stopping.set()
