@@ -23,6 +23,7 @@ from mirror.store.database import Database, full_disk_refused_by_sql
 from mirror.store.entries import BlobEntry
 from mirror.store.files import Files
 from mirror.store.index import Index
+from mirror.store.rows import put_rows
 
 BATCH_MAX: Final = 64  # mutations a commit: 64 together already cost the disk a sixty-fourth each
 QUEUE_MAX: Final = 1_000  # mutations waiting; who comes later waits in front of the queue
@@ -44,6 +45,12 @@ class Entry:
     new_ids: dict[Repository, int] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
     seen: dict[Digest, BlobEntry] = field(default_factory=dict)
+    links: dict[tuple[int, str], dict[str, Any]] = field(default_factory=dict)  # rows that are still to be written
+
+    async def write_links(self) -> None:
+        """Write the links that have gathered: one statement for many pushes."""
+        await put_rows(self.connection, tables.blob_links, list(self.links.values()))
+        self.links.clear()
 
     async def repository_id(self, repository: Repository) -> int | None:
         known = self.ids.get(repository) or self.new_ids.get(repository)
@@ -148,6 +155,7 @@ class Ledger:
                 entry = Entry(connection, self._ids)
                 for waiting in batch:
                     waiting.outcome = await waiting.mutation(entry)
+                await entry.write_links()
                 changes = await _append(connection, entry.changes)
         self._remember(entry.new_ids)
         self._behind += changes

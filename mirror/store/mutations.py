@@ -5,12 +5,10 @@ back. A row that is there already is overwritten: the newest time wins.
 """
 
 from collections.abc import Iterable, Sequence
-from functools import cache
 from typing import Any
 
 import orjson
 from sqlalchemy import Table, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Descriptor, Manifest
@@ -18,6 +16,7 @@ from mirror.oci.names import Repository
 from mirror.store import tables
 from mirror.store.changes import Change, manifest_detail
 from mirror.store.ledger import Entry
+from mirror.store.rows import put_rows
 
 
 async def put_manifest(
@@ -42,10 +41,10 @@ async def put_manifest(
         "annotations": orjson.dumps(dict(manifest.annotations)).decode(),
         "pushed_at": at,
     }
-    await _put(entry, tables.manifests, [row])
+    await put_rows(entry.connection, tables.manifests, [row])
     await _put_children(entry, repository_id, digest, manifest)
     # Not the foreign ones: nobody checked that they belong here, and to name a blob is not to own it (RELIABILITY A7).
-    await _put_links(entry, repository_id, manifest.needed, at)
+    _put_links(entry, repository_id, manifest.needed, at)
     detail = manifest_detail(manifest, size, whole=whole)
     entry.changes.append(Change("manifest.put", repository, at, digest, detail=detail))
     return repository_id
@@ -56,7 +55,7 @@ async def set_tags(
 ) -> None:
     """Point `tags` at `digest`."""
     rows = [{"repository_id": repository_id, "tag": tag, "digest": str(digest), "updated_at": at} for tag in tags]
-    await _put(entry, tables.tags, rows)
+    await put_rows(entry.connection, tables.tags, rows)
     entry.changes += [Change("tag.set", repository, at, digest, tag) for tag in tags]
 
 
@@ -90,7 +89,7 @@ async def link_blob(
 ) -> None:
     """Let `repository` serve a blob whose bytes are here."""
     repository_id = await entry.make_repository(repository, at)
-    await _put_links(entry, repository_id, [Descriptor(media_type, digest, size)], at)
+    _put_links(entry, repository_id, [Descriptor(media_type, digest, size)], at)
     detail = {"size": size, "media_type": media_type}
     entry.changes.append(Change("blob.linked", repository, at, digest, detail=detail))
 
@@ -98,6 +97,7 @@ async def link_blob(
 async def unlink_blob(entry: Entry, repository: Repository, digest: Digest, at: float) -> bool:
     """Stop serving a blob in `repository`; tell whether it was served."""
     repository_id = await entry.repository_id(repository)
+    await entry.write_links()
     removed = await _remove(entry, tables.blob_links, repository_id=repository_id, digest=str(digest))
     if removed:
         entry.changes.append(Change("blob.unlinked", repository, at, digest))
@@ -110,13 +110,14 @@ async def _put_children(entry: Entry, repository_id: int, digest: Digest, manife
     kinds += [(child, "manifest") for child in manifest.manifests]
     # One layer may stand in an image twice: one row is enough, the first one's.
     rows = {child.digest: of | _described(child) | {"kind": kind} for child, kind in reversed(kinds)}
-    await _put(entry, tables.manifest_children, list(rows.values()))
+    await put_rows(entry.connection, tables.manifest_children, list(rows.values()))
 
 
-async def _put_links(entry: Entry, repository_id: int, blobs: Iterable[Descriptor], at: float) -> None:
+def _put_links(entry: Entry, repository_id: int, blobs: Iterable[Descriptor], at: float) -> None:
+    """Let the transaction write them with the links of others, at its end."""
     of = {"repository_id": repository_id, "linked_at": at}
-    rows = {blob.digest: of | _described(blob) for blob in blobs}
-    await _put(entry, tables.blob_links, list(rows.values()))
+    for blob in blobs:
+        entry.links[repository_id, str(blob.digest)] = of | _described(blob)
 
 
 def _described(descriptor: Descriptor) -> dict[str, Any]:
@@ -129,16 +130,3 @@ async def _remove(entry: Entry, table: Table, **row: object) -> int:
         delete(table).where(*(table.c[column] == value for column, value in row.items()))
     )
     return found.rowcount
-
-
-async def _put(entry: Entry, table: Table, rows: list[dict[str, Any]]) -> None:
-    """Write whole rows, each over the one with its key if there is one."""
-    if rows:
-        await entry.connection.execute(_put_statement(table, entry.connection.dialect.name), rows)
-
-
-@cache
-def _put_statement(table: Table, dialect: str) -> "sqlite.Insert | postgresql.Insert":
-    statement = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
-    others = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
-    return statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=others)
