@@ -50,8 +50,8 @@ class Discovery:
             return Listing(self._index.tags(repository, "", TAGS_MAX))
         source = self._upstreams.source(repository)
 
-        async def ask() -> bytes:
-            return orjson.dumps(sorted(set(await source.upstream.tags(source.name, Need.TAG))))
+        async def ask(need: Need) -> bytes:
+            return orjson.dumps(sorted(set(await source.upstream.tags(source.name, need))))
 
         try:
             body, stale_s = await self._document(source, "tags", ask)
@@ -72,9 +72,9 @@ class Discovery:
             return Listing([_descriptor(row) for row in rows])
         source = self._upstreams.source(repository)
 
-        async def ask() -> bytes:
-            found = await source.upstream.referrers(source.name, subject, Need.TAG)
-            return await self._fallback(source, subject) if found is None else found
+        async def ask(need: Need) -> bytes:
+            found = await source.upstream.referrers(source.name, subject, need)
+            return await self._fallback(source, subject, need) if found is None else found
 
         try:
             body, stale_s = await self._document(source, f"referrers {subject}", ask)
@@ -86,16 +86,16 @@ class Discovery:
         """List up to `limit` repositories after `last` that can be pulled: what an upstream left behind cannot."""
         return await self._catalog.repositories(last, limit, self._upstreams.names)
 
-    async def _fallback(self, source: Source, subject: Digest) -> bytes:
+    async def _fallback(self, source: Source, subject: Digest, need: Need) -> bytes:
         """Read the tag that stands for the referrers API (distribution-spec, "Referrers Tag Schema")."""
         tag = f"{subject.algorithm}-{subject.hex}"[:128]
         try:
-            return (await source.upstream.get_manifest(source.name, tag, Need.TAG)).data
+            return (await source.upstream.get_manifest(source.name, tag, need)).data
         except ManifestUnknown:
             return orjson.dumps({"manifests": []})
 
     async def _document(
-        self, source: Source, key: str, ask: Callable[[], Awaitable[bytes]]
+        self, source: Source, key: str, ask: Callable[[Need], Awaitable[bytes]]
     ) -> tuple[bytes, float | None]:
         """Return a listing of upstream's, kept as long as a tag is, and its age when it is served stale."""
         held = self._index.document(source.repository, key)
@@ -103,10 +103,11 @@ class Discovery:
         state = age_state(source.upstream.rule, age_s) if held else "expired"
         if held is not None and state == "fresh":
             return held.body, None
-        limit_s = REVALIDATE_S_MAX if state == "stale" else HEADERS_S_MAX
+        limit_s, need = (REVALIDATE_S_MAX, Need.REVALIDATION) if state == "stale" else (HEADERS_S_MAX, Need.TAG)
+        flight = (key, source.repository)
         try:
             async with asyncio.timeout(limit_s):
-                return await self._flights.join((key, source.repository), lambda: self._renew(source, key, ask)), None
+                return await self._flights.join(flight, lambda: self._renew(source, key, lambda: ask(need))), None
         except TimeoutError:
             error: UpstreamError = UpstreamTimeout(f"{source.repository}: upstream has not answered within {limit_s} s")
         except UpstreamError as failure:

@@ -178,3 +178,20 @@ async def test_what_upstream_never_had_is_not_made_up_by_age(tmp_path: Path) -> 
                 status, headers, data = await node.fetch(f"/v2/library/app/manifests/{reference}")
                 assert (status, data, headers["Content-Type"]) == (200, body, OCI_MANIFEST)
         assert "sha256:" + hashlib.sha256(body).hexdigest() == digest
+
+
+async def test_the_last_calls_of_a_quota_are_kept_for_what_nobody_has(tmp_path: Path) -> None:
+    """FIELD section 5, item 5: digest misses first, then new tags, then checks of what we could answer ourselves."""
+    async with Standin() as standin:
+        standin.add_image("library/app", "v1")
+        standin.ratelimit = (10, 100, 21_600)
+        async with running(tmp_path, upstreams=[cached(standin, tag_fresh_s=0)]) as node:
+            for path in (TAG, "/v2/library/app/tags/list"):
+                assert (await node.fetch(path))[0] == 200
+            standin.forget()
+            for path in (TAG, "/v2/library/app/tags/list"):
+                status, headers, _ = await node.fetch(path)
+                assert (status, "Warning" in headers) == (200, True)
+            assert not standin.seen, "a check was paid from the last calls"
+            standin.add_image("library/app", "v2", seed="two")
+            assert (await node.fetch("/v2/library/app/manifests/v2"))[0] == 200
