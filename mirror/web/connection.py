@@ -75,7 +75,9 @@ class Connection(web_protocol.RequestHandler):
         if not self._lobby.enter():
             telemetry.CONNECTIONS_REFUSED.inc()
             self._wire.write(_REFUSAL)
-            self.force_close()
+            self._force_close = True
+            # Not at once: a transport that is closed before it reads takes the reading of whoever gets its descriptor.
+            self._loop.call_soon(self._loop.call_soon, self._wire.close)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._lobby.leave()
