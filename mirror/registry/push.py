@@ -3,7 +3,6 @@
 Repositories that cache an upstream take no pushes: what they hold is decided elsewhere.
 """
 
-import asyncio
 import time
 from dataclasses import dataclass
 
@@ -44,7 +43,7 @@ class Push:
     async def start(self, repository: Repository) -> Upload:
         """Open an upload session. Raises Unsupported for a repository of an upstream."""
         _check_owned(repository)
-        return await asyncio.to_thread(self._uploads.create, repository)
+        return self._uploads.create(repository)
 
     async def find(self, repository: Repository, session: str) -> Upload:
         """Return an open session of this repository. Raises BlobUploadUnknown."""

@@ -12,12 +12,12 @@ from aiohttp import web
 
 from mirror import telemetry
 from mirror.oci.errors import RegistryError, Unsupported
-from mirror.oci.paths import Kind, Route
+from mirror.oci.paths import Kind, Route, parse_path
 from mirror.rules.access import Action
 from mirror.web.access_log import AccessLog
 from mirror.web.distribution import Distribution
 from mirror.web.door import Door
-from mirror.web.gate import read_route, read_target
+from mirror.web.gate import read_target
 from mirror.web.ops import Ops
 from mirror.web.refusals import refuse
 from mirror.web.uploads import UploadHandlers
@@ -78,7 +78,7 @@ class App:
             if ops is not None:
                 _check_method(request.method, ("GET", "HEAD"), path)
                 return await ops(request)
-            found = read_route(path)
+            found = parse_path(path)
             route = found.kind
             response = await self._handler(request.method, found)(request, found, query)
         except RegistryError as error:

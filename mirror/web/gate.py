@@ -11,7 +11,6 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from mirror.oci.errors import EncodingUnsupported, QueryInvalid, RequestInvalid
-from mirror.oci.paths import Route, parse_path
 
 QUERY_FIELDS_MAX: Final = 32  # regctl and docker send four at most
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
@@ -30,11 +29,6 @@ def read_target(request: web.BaseRequest) -> tuple[str, str]:
         raise RequestInvalid("the Host header is not a host")
     path, _, query = target.partition("?")
     return path, query.partition("#")[0]
-
-
-def read_route(path: str) -> Route:
-    """Read a path of the distribution API. Raises NotFound, NameInvalid, DigestInvalid, TagInvalid."""
-    return parse_path(path)
 
 
 def read_query(query: str) -> dict[str, str]:
