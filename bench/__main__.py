@@ -6,6 +6,7 @@ from bench import (
     push_small_blobs,
     warm_1mib_blob,
     warm_256mib_blob,
+    warm_authorized,
     warm_manifest,
     warm_small_blob,
 )
@@ -16,6 +17,7 @@ main(
     warm_small_blob.WALK,
     warm_1mib_blob.WALK,
     warm_256mib_blob.WALK,
+    warm_authorized.WALK,
     cold_blob.WALK,
     push_small_blobs.WALK,
     push_large_blob.WALK,

@@ -106,7 +106,7 @@ def mirror(root: Path, upstream_port: int | None = None) -> Registry:
     """Make this node: a registry of its own, or a cache of the upstream."""
     port = free_port()
     text = f'[server]\nlisten = "127.0.0.1:{port}"\n[storage]\nroot = "{root}/store"\n'
-    text += '[access]\nanonymous = ["pull", "push", "delete"]\n'
+    text += '[access]\nanonymous = ["pull", "push", "delete"]\n[registry]\ncreate_on_push = true\n'
     if upstream_port is not None:
         text += f'[[upstream]]\nname = "docker.io"\nroot = true\nurl = "http://127.0.0.1:{upstream_port}"\n'
     config = root / "mirror.toml"

@@ -16,7 +16,7 @@ from mirror import telemetry
 MAY_BLOCK = (
     ("mirror/store/store.py", "open"),
     ("mirror/store/database.py", "_migrate"),
-    ("mirror/node.py", "_tls_context"),
+    ("mirror/node/node.py", "_tls_context"),
 )
 
 
@@ -57,3 +57,11 @@ def logging_of_its_own() -> Iterator[None]:
     structlog.reset_defaults()
     logging.root.handlers[:] = handlers
     logging.root.setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """A command that is run in this process sets up logging for itself: the next test must not inherit it."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)

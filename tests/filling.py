@@ -13,6 +13,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from registries import HOME
+
 from mirror.oci.digest import digest_of
 from mirror.oci.errors import RegistryError
 from mirror.oci.names import Repository
@@ -46,7 +48,7 @@ class Body:
 class Source:
     """A repository whose every answer is `answer(start, end)`; `asked` is what was asked."""
 
-    repository = Repository("docker.io", "library/app")
+    repository = Repository(HOME, "docker.io", "library/app")
 
     def __init__(self, answer: Answer, *, size: int | None = len(DATA), ranges: bool = True) -> None:
         self.asked: list[tuple[int, int | None]] = []

@@ -27,6 +27,8 @@ tls = {{ certificate = "{certificate}", key = "{key}" }}
 root = "{root}"
 [access]
 anonymous = ["pull", "push", "delete"]
+[registry]
+create_on_push = true
 [log]
 access = true
 """

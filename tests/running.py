@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 from standin import Standin
 
-from mirror.config.settings import Access, Listen, Log, Server, Settings, Storage
+from mirror.config.settings import Access, Home, Listen, Log, Server, Settings, Storage
 from mirror.node import Node
 from mirror.rules.routing import UpstreamRule
 from mirror.upstream.limits import Limits
@@ -22,6 +22,7 @@ from mirror.upstream.limits import Limits
 START_S_MAX = 20.0
 ANSWER_S_MAX = 30.0
 EVERYTHING = ("pull", "push", "delete")
+OPEN = Home(create_on_push=True)  # as small sites have it
 
 
 def cached(standin: Standin, name: str = "docker.io", **settings: Any) -> UpstreamRule:
@@ -94,10 +95,13 @@ async def running(
     public_url: str = "",
     access_log: bool = False,
     clocks: Limits | None = None,
+    home: Home = OPEN,
+    **more: Any,
 ) -> AsyncIterator[RunningNode]:
     """Run a node on a free port with its store at `root`; the same root again is the same node after a restart.
 
-    `clocks` are those of its upstreams, for tests that run into them.
+    `home` and `more` are further tables of the configuration; `clocks` are those of its upstreams,
+    for tests that run into them.
     """
     settings = Settings(
         server=Server(listen=(Listen("127.0.0.1", 0),), public_url=public_url),
@@ -105,6 +109,8 @@ async def running(
         access=Access(anonymous),
         log=Log(access=access_log),
         upstreams=tuple(upstreams),
+        registry=home,
+        **more,
     )
     node = Node(settings, clocks=clocks)
     started = asyncio.Event()

@@ -1,35 +1,20 @@
 """The commands and their options. What they do is elsewhere; here they are said, read and answered."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
 from mirror import __version__, telemetry
 from mirror.cli.failures import said_plainly
+from mirror.cli.iam import iam
+from mirror.cli.image import image
+from mirror.cli.options import config_option, data_option
 from mirror.cli.places import settings_of
 from mirror.cli.progress import Bars
+from mirror.cli.repo import repo
+from mirror.cli.secret import secret
 from mirror.config import load
-
-Command = Callable[..., Any]
-
-_config = click.option(
-    "--config",
-    "-c",
-    type=click.Path(path_type=Path),
-    envvar="MIRROR_CONFIG",
-    show_envvar=True,
-    metavar="FILE",
-    help="The TOML configuration; without one the public registries are mirrored.",
-)
-_data = click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Where blobs and databases live; before [storage] root of the configuration.",
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -43,11 +28,17 @@ def main() -> None:
       mirror serve --listen 0.0.0.0:5000 --data /srv/mirror
       mirror check --config /etc/mirror/mirror.toml  name every fault of a configuration
       mirror verify --repair                         re-read every stored byte
+      mirror repo create team/app                    make a repository to push to
+      mirror iam create-user ci                      make a user; mirror iam --help tells the rest
     """
 
 
+for group in (iam, repo, image, secret):
+    main.add_command(group)
+
+
 @main.command()
-@_config
+@config_option
 @click.option(
     "--listen",
     "-l",
@@ -55,7 +46,7 @@ def main() -> None:
     metavar="HOST:PORT",
     help="An address to listen on, or unix:/path; may be repeated. Before [server] listen of the configuration.",
 )
-@_data
+@data_option
 def serve(config: Path | None, listen: tuple[str, ...], data: Path | None) -> None:
     """Run the node until SIGTERM or SIGINT.
 
@@ -74,7 +65,7 @@ def serve(config: Path | None, listen: tuple[str, ...], data: Path | None) -> No
 
 
 @main.command(short_help="Name every fault of a configuration.")
-@_config
+@config_option
 def check(config: Path | None) -> None:
     """Name every fault of a configuration, each with its place; exit 1 if there is one.
 
@@ -91,8 +82,8 @@ def check(config: Path | None) -> None:
 
 
 @main.command(short_help="Build the digest index again.")
-@_config
-@_data
+@config_option
+@data_option
 def reindex(config: Path | None, data: Path | None) -> None:
     """Build the digest index again from the files and the database. The node must not be running.
 
@@ -110,8 +101,8 @@ def reindex(config: Path | None, data: Path | None) -> None:
 
 
 @main.command(short_help="Compare every stored byte with its digest.")
-@_config
-@_data
+@config_option
+@data_option
 @click.option("--repair", is_flag=True, help="Set damaged files aside and mend the index: they are fetched anew.")
 def verify(config: Path | None, data: Path | None, repair: bool) -> None:
     """Read every stored byte and compare it with its digest; exit 1 if anything is wrong. The node must not be running.

@@ -2,18 +2,35 @@
 
 from mirror.config.faults import ConfigInvalid, Fault
 from mirror.config.read import load
-from mirror.config.settings import Access, Listen, Log, Server, Settings, Storage, Tls, parse_listen
+from mirror.config.settings import (
+    Access,
+    Home,
+    Host,
+    Iam,
+    Listen,
+    Log,
+    Server,
+    Settings,
+    Storage,
+    Tls,
+    Webhook,
+    parse_listen,
+)
 
 __all__ = [
     "Access",
     "ConfigInvalid",
     "Fault",
+    "Home",
+    "Host",
+    "Iam",
     "Listen",
     "Log",
     "Server",
     "Settings",
     "Storage",
     "Tls",
+    "Webhook",
     "load",
     "parse_listen",
 ]

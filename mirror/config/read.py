@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ def load(path: Path | None, *, listen: Sequence[str] = (), data: Path | None = N
 
     Relative paths in the file start at the file's own directory. Raises ConfigInvalid with every fault found.
     """
-    document, faults = _document(path) if path else ({}, Faults(""))
+    document, faults = document_of(path) if path else ({}, Faults(""))
     reader = Reader(faults, path.absolute().parent if path else Path())
     settings = reader.settings(document, has_file=path is not None)
     checks.across(settings, faults)
@@ -36,7 +37,7 @@ def _overridden(settings: Settings, addresses: tuple[Listen, ...], data: Path | 
         server = Server(addresses, server.public_url, server.tls)
     if data is not None:
         storage = Storage(data)
-    return Settings(server, storage, settings.access, settings.log, settings.upstreams)
+    return replace(settings, server=server, storage=storage)
 
 
 def _addresses(texts: Sequence[str], faults: Faults) -> tuple[Listen, ...]:
@@ -49,7 +50,7 @@ def _addresses(texts: Sequence[str], faults: Faults) -> tuple[Listen, ...]:
     return tuple(found)
 
 
-def _document(path: Path) -> tuple[dict[str, Any], Faults]:
+def document_of(path: Path) -> tuple[dict[str, Any], Faults]:
     try:
         with path.open("rb") as file:
             data = file.read(FILE_BYTES_MAX + 1)

@@ -9,12 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from mirror.oci.names import Registry
 from mirror.rules.routing import UpstreamRule
 from mirror.telemetry import LogFormat, LogLevel
 
 Action = Literal["pull", "push", "delete"]
+Plane = Literal["private", "public"]
+# How a registry asks for credentials: `auto` challenges only where a request is refused without them.
+Login = Literal["auto", "basic", "token"]
 
 PORT_MAX: Final = 65_535
+ACCOUNT_DEFAULT: Final = "000000000000"  # no real AWS account has this number
 ROOT_DEFAULT: Final = Path("/var/lib/mirror")  # the usual place of a service; a user's own node is given another
 _HOST_PORT: Final = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})")
 
@@ -77,12 +82,50 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True)
+class Home:
+    """`[registry]`: whose registries this node has, and how clients call them."""
+
+    account: str = ACCOUNT_DEFAULT
+    region: str = "us-east-1"
+    domain: str = "localhost"
+    create_on_push: bool = False
+    login: Login = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One `[[host]]`: a further name by which clients call one of the node's registries."""
+
+    name: str
+    account: str = ""
+    registry: Plane = "private"
+    login: Login = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Iam:
+    """`[iam]`: the users that a file declares."""
+
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """One `[[webhook]]`: who is told of events. `filter`: event types, all where there are none."""
+
+    url: str
+    secret_file: str = ""
+    filter: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """`[log]`: what is written to stderr, and how."""
 
     level: LogLevel = "info"
     access: bool = False
     format: LogFormat = "json"
+    audit: str = ""
 
 
 UPSTREAMS_DEFAULT: Final = (
@@ -104,4 +147,13 @@ class Settings:
     storage: Storage = Storage()
     access: Access = Access()
     log: Log = Log()
+    registry: Home = Home()
+    iam: Iam = Iam()
+    hosts: tuple[Host, ...] = ()
+    webhooks: tuple[Webhook, ...] = ()
     upstreams: tuple[UpstreamRule, ...] = UPSTREAMS_DEFAULT
+
+    @property
+    def home(self) -> Registry:
+        """The private registry of the node's own account: what any other host name means."""
+        return Registry(self.registry.account)

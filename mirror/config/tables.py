@@ -6,12 +6,25 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 from mirror.config.faults import Faults, nearest
-from mirror.config.settings import Access, Log, Server, Settings, Storage
+from mirror.config.settings import Access, Home, Host, Iam, Log, Server, Settings, Storage, Webhook
 from mirror.config.words import KINDS, WORDS, said
 from mirror.rules.routing import UpstreamRule
 
-TABLES: Final[Mapping[str, type]] = {"server": Server, "storage": Storage, "access": Access, "log": Log}
-_FILES: Final = frozenset({"storage.root", "upstream.password_file", "upstream.ca_file", "tls.certificate", "tls.key"})
+TABLES: Final[Mapping[str, type]] = {
+    "server": Server,
+    "storage": Storage,
+    "access": Access,
+    "log": Log,
+    "registry": Home,
+    "iam": Iam,
+}
+LISTS: Final[Mapping[str, type]] = {"host": Host, "webhook": Webhook}
+_FILES: Final = frozenset(
+    {
+        *("storage.root", "upstream.password_file", "upstream.ca_file", "tls.certificate", "tls.key"),
+        *("iam.file", "webhook.secret_file", "log.audit"),
+    }
+)
 _NO_PASSWORDS: Final = "a password never stands in this file: write it into one of its own and name that password_file"
 
 
@@ -23,17 +36,18 @@ class Reader:
     base: Path
 
     def settings(self, document: Mapping[str, Any], *, has_file: bool) -> Settings:
-        self._unknown(document, "", {*TABLES, "upstream"})
+        self._unknown(document, "", {*TABLES, *LISTS, "upstream"})
         tables = {name: self._table(document.get(name, {}), name, name, shape) for name, shape in TABLES.items()}
+        tables |= {f"{name}s": self._list(document.get(name, []), name, shape) for name, shape in LISTS.items()}
         if has_file:
-            tables["upstreams"] = self._upstreams(document.get("upstream", []))
+            tables["upstreams"] = self._list(document.get("upstream", []), "upstream", UpstreamRule)
         return Settings(**tables)
 
-    def _upstreams(self, raw: object) -> tuple[UpstreamRule, ...]:
+    def _list(self, raw: object, name: str, shape: type) -> tuple[Any, ...]:
         if not isinstance(raw, list):
-            self.faults.add("upstream", f"[[upstream]] tables are wanted, not {said(raw)}")
+            self.faults.add(name, f"[[{name}]] tables are wanted, not {said(raw)}")
             return ()
-        return tuple(self._table(item, f"upstream[{at}]", "upstream", UpstreamRule) for at, item in enumerate(raw))
+        return tuple(self._table(item, f"{name}[{at}]", name, shape) for at, item in enumerate(raw))
 
     def _table(self, raw: object, where: str, table: str, shape: type) -> Any:
         """Read a table into `shape`; a missing key that has no default is noted and read as an empty text."""

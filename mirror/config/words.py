@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
+from mirror.aws.arns import ACCOUNT
 from mirror.config.settings import Listen, parse_listen
 from mirror.oci.errors import NameInvalid
 from mirror.oci.names import parse_name
 from mirror.rules.routing import DOCKER_HUB
 
-NAME_CHARS_MAX: Final = 100  # an upstream's name stands before each repository name in the index, whose keys are short
+NAME_CHARS_MAX: Final = 80  # an upstream's name stands before each repository name in the index, whose keys are short
 GLOB_CHARS_MAX: Final = 256  # a tag has 128 characters at most; a longer pattern matches nothing that a shorter cannot
 _NAME: Final = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?::[0-9]{1,5})?")
+_REGION: Final = re.compile(r"[a-z0-9-]{2,25}")  # as the ECR API has it
+_DOMAIN: Final = re.compile(r"[a-z0-9]+(?:[.-]+[a-z0-9]+)*")
+HOST_CHARS_MAX: Final = 253  # RFC 1035 section 2.3.4
 _PLATFORM: Final = re.compile(r"[a-z0-9]+/[a-z0-9]+(?:/[a-z0-9.]+)?")
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]+|[0-9a-fA-F:.]+")
 _HUB_HOSTS: Final = frozenset({"registry-1.docker.io", "index.docker.io", "registry.hub.docker.com", "hub.docker.com"})
@@ -112,6 +116,40 @@ def platform(value: str) -> str:
     return value
 
 
+def account(value: str) -> str:
+    """Read an AWS account number."""
+    if not ACCOUNT.fullmatch(value):
+        raise ValueError(f"{value!r} is not an account of 12 digits")
+    return value
+
+
+def own_account(value: str) -> str:
+    """Read an account number, or "" for the node's own."""
+    return account(value) if value else ""
+
+
+def region(value: str) -> str:
+    """Read the name of a region, such as us-east-1."""
+    if not _REGION.fullmatch(value):
+        raise ValueError(f"{value!r} is not a region: 2 to 25 lower-case letters, digits and hyphens")
+    return value
+
+
+def host(value: str) -> str:
+    """Read a host name, without a port: clients may come by several."""
+    if len(value) > HOST_CHARS_MAX or not _DOMAIN.fullmatch(value):
+        raise ValueError(f"{value!r} is not a host name in lower case, without a port")
+    return value
+
+
+def webhook_url(value: str) -> str:
+    """Read the `http(s)://` URL that events are sent to."""
+    parts = _split(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or "#" in value:
+        raise ValueError("an http(s) URL with a host and without a user is wanted")
+    return value
+
+
 # By table and key; a key of a list has its items read.
 WORDS: Final[Mapping[str, Callable[[str], str]]] = {
     "server.public_url": public_url,
@@ -120,6 +158,13 @@ WORDS: Final[Mapping[str, Callable[[str], str]]] = {
     "upstream.prefix": prefix,
     "upstream.immutable_tags": glob,
     "upstream.platforms": platform,
+    "upstream.upstream_prefix": prefix,
+    "registry.account": account,
+    "registry.region": region,
+    "registry.domain": host,
+    "host.name": host,
+    "host.account": own_account,
+    "webhook.url": webhook_url,
 }
 
 

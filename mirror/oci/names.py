@@ -13,6 +13,7 @@ from mirror.oci.errors import NameInvalid, TagInvalid
 
 NAME_CHARS_MAX: Final = 255  # distribution-spec: "many clients impose a limit of 255 characters"
 TAG_CHARS_MAX: Final = 128
+PUBLIC_MARK: Final = "public."
 
 _COMPONENT: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _NAME: Final = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
@@ -20,12 +21,30 @@ _TAG: Final = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 
 
 @dataclass(frozen=True, slots=True, order=True)
+class Registry:
+    """A registry of this node: the private or the public one of an account. `account` is "" for the node itself."""
+
+    account: str
+    public: bool = False
+
+    def __str__(self) -> str:
+        return f"{PUBLIC_MARK}{self.account}" if self.public else self.account
+
+
+def read_registry(text: str) -> Registry:
+    """Read what `str` of a registry gave."""
+    return Registry(text.removeprefix(PUBLIC_MARK), text.startswith(PUBLIC_MARK))
+
+
+@dataclass(frozen=True, slots=True, order=True)
 class Repository:
     """A repository of this node's store: `upstream` is the name of the upstream it caches, or "" for our own.
 
-    The two parts are the key: the same name cached from two upstreams is two repositories.
+    The three parts are the key: the same name cached from two upstreams is two repositories, and each registry has
+    its own.
     """
 
+    registry: Registry
     upstream: str
     name: str
 
@@ -38,7 +57,13 @@ class Repository:
 
     def key(self) -> bytes:
         """Return the repository as index bytes. NUL ends each part: no name has one."""
-        return f"{self.upstream}\0{self.name}\0".encode()
+        return f"{self.registry}\0{self.upstream}\0{self.name}\0".encode()
+
+
+def repository_from_key(key: bytes) -> Repository:
+    """Read the repository at the start of an index key."""
+    registry, upstream, name, *_ = key.split(b"\0", 3)
+    return Repository(read_registry(registry.decode()), upstream.decode(), name.decode())
 
 
 Reference = str | Digest  # a tag is a str that `parse_tag` has seen

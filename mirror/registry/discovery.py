@@ -9,10 +9,11 @@ from typing import Any, Final
 import msgspec
 import orjson
 
+from mirror.aws.errors import RepositoryNotFound
 from mirror.oci import media
 from mirror.oci.digest import Digest
-from mirror.oci.errors import ManifestUnknown, NameUnknown, UpstreamError, UpstreamTimeout
-from mirror.oci.names import Repository
+from mirror.oci.errors import ManifestUnknown, UpstreamError, UpstreamTimeout
+from mirror.oci.names import Registry, Repository
 from mirror.registry.fill import HEADERS_S_MAX
 from mirror.registry.flights import Flights
 from mirror.registry.pull import REVALIDATE_S_MAX
@@ -45,8 +46,8 @@ class Discovery:
     async def tags(self, repository: Repository) -> Listing:
         """Return all tags in lexical order. Raises NameUnknown and UpstreamError."""
         if repository.owned:
-            if not self._index.owned(repository.name):
-                raise NameUnknown(f"no repository {repository}")
+            if not self._index.owned(repository.registry, repository.name):
+                raise RepositoryNotFound(repository.name, repository.registry)
             return Listing(self._index.tags(repository, "", TAGS_MAX))
         source = self._upstreams.source(repository)
 
@@ -82,9 +83,9 @@ class Discovery:
             raise source.told(error) from None
         return Listing(_descriptors(body), stale_s)
 
-    async def repositories(self, last: Repository | None, limit: int) -> list[Repository]:
-        """List up to `limit` repositories after `last` that can be pulled: what an upstream left behind cannot."""
-        return await self._catalog.repositories(last, limit, self._upstreams.names)
+    async def repositories(self, registry: Registry, last: Repository | None, limit: int) -> list[Repository]:
+        """List up to `limit` repositories of `registry` after `last` that can be pulled: of upstreams that are here."""
+        return await self._catalog.repositories(registry, last, limit, self._upstreams.names(registry))
 
     async def _fallback(self, source: Source, subject: Digest, need: Need) -> bytes:
         """Read the tag that stands for the referrers API (distribution-spec, "Referrers Tag Schema")."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Collection
 from typing import Final
 
 from mirror.oci.digest import Digest, digest_of
@@ -40,19 +41,23 @@ class Manifests:
         algorithm: str = "sha256",
         tags: tuple[str, ...] = (),
         whole: bool = False,
+        new_only: Collection[str] = (),
     ) -> Digest:
-        """Store a manifest and its tags; return its digest. When this returns, it survives a power cut."""
+        """Store a manifest and its tags; return its digest. When this returns, it survives a power cut.
+
+        Raises TagTaken when one of `new_only` is there already.
+        """
         digest = digest_of(data, algorithm)
         await asyncio.to_thread(self._files.write, digest, data)
         await self._catalog.put_manifest(
-            repository, digest, manifest, len(data), tags, time.time(), whole=whole, body=data
+            repository, digest, manifest, len(data), tags, time.time(), whole=whole, body=data, new_only=new_only
         )
         return digest
 
     async def read(self, repository: Repository, digest: Digest) -> tuple[Member, bytes] | None:
         """Return a manifest of `repository` and its bytes; None when the repository has none by that digest."""
         member = self._index.member(repository, digest)
-        if member is None or member.kind != "manifest":
+        if member is None or member.kind != "manifest" or member.archived:
             return None
         data = await self.read_bytes(digest)
         return None if data is None else (member, data)
@@ -71,7 +76,7 @@ class Manifests:
         """Tell whether a client can pull this manifest from the store alone; an index: at least one of its children."""
         manifest = await read_manifest(data, media_type)
         if not manifest.manifests:
-            return all(self._index.blob(blob.digest) is not None for blob in manifest.needed)
+            return all(self._index.serves(repository, blob.digest) for blob in manifest.needed)
         for child in manifest.manifests:
             found = await self.read(repository, child.digest)
             if found is None or depth == 0:

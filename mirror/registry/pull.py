@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mirror import telemetry
+from mirror.aws.errors import RepositoryNotFound
 from mirror.oci.digest import Digest
 from mirror.oci.errors import (
     BlobUnknown,
@@ -28,6 +29,7 @@ from mirror.registry.absences import Absences
 from mirror.registry.fill import HEADERS_S_MAX
 from mirror.registry.flights import Flights
 from mirror.registry.manifests import Manifests, read_manifest
+from mirror.registry.repositories import Repositories
 from mirror.registry.upstreams import Source, Upstreams
 from mirror.rules.freshness import Need, tag_state
 from mirror.store.catalog import Catalog
@@ -68,8 +70,15 @@ class PullManifests:
     """What manifest GET and HEAD need."""
 
     def __init__(
-        self, index: Index, catalog: Catalog, manifests: Manifests, upstreams: Upstreams, flights: Flights
+        self,
+        index: Index,
+        catalog: Catalog,
+        manifests: Manifests,
+        repositories: Repositories,
+        upstreams: Upstreams,
+        flights: Flights,
     ) -> None:
+        self._repositories = repositories
         self._index = index
         self._catalog = catalog
         self._manifests = manifests
@@ -90,7 +99,9 @@ class PullManifests:
         digest = reference if isinstance(reference, Digest) else self._tagged(repository, reference)
         found = await self._manifests.read(repository, digest) if digest else None
         if found is None or digest is None:
-            raise ManifestUnknown(f"{repository} has no manifest {reference}", detail={"reference": str(reference)})
+            if self._index.settings(repository) is None:
+                raise RepositoryNotFound(repository.name, repository.registry)
+            raise ManifestUnknown("Requested image not found", detail={"reference": str(reference)})
         telemetry.pulled("", "manifest", "hit")
         return PulledManifest(digest, found[0].media_type, found[1])
 
@@ -201,6 +212,7 @@ class PullManifests:
             manifest = await read_manifest(data, media_type)
         except ManifestInvalid as error:
             raise UpstreamError(f"{source.repository}: upstream's manifest is refused: {error.message}") from None
+        await self._repositories.make(source.repository, "PULL_THROUGH_CACHE")
         digest = await self._manifests.keep(source.repository, data, manifest, algorithm=algorithm, tags=tags)
         for follow in self.followers:
             follow(source, digest, manifest)

@@ -1,7 +1,8 @@
 """Pulling blobs: from the file, or from the one fill that is bringing it.
 
-A blob is served in a repository only where it belongs: a manifest of that repository names it, it was pushed there, or
-the upstream says it has it there. The bytes are the same whatever the name, so they are fetched once.
+A blob is served in a repository only where it belongs: it was pushed there, or the upstream gave it there or says that
+it has it there. That a cached manifest names a digest is a claim: enough to fetch it, not to give away bytes that are
+here for somebody else (RELIABILITY A7). The bytes are the same whatever the name, so they are fetched once.
 """
 
 import os
@@ -17,6 +18,7 @@ from mirror.registry.absences import Absences
 from mirror.registry.fill import Fill
 from mirror.registry.fills import Fills
 from mirror.registry.flights import Flights
+from mirror.registry.repositories import Repositories
 from mirror.registry.upstreams import Source, Upstreams
 from mirror.store.catalog import Catalog
 from mirror.store.entries import Member
@@ -69,8 +71,16 @@ class PullBlobs:
     """What blob GET and HEAD need."""
 
     def __init__(
-        self, files: Files, index: Index, catalog: Catalog, fills: Fills, upstreams: Upstreams, flights: Flights
+        self,
+        files: Files,
+        index: Index,
+        catalog: Catalog,
+        repositories: Repositories,
+        fills: Fills,
+        upstreams: Upstreams,
+        flights: Flights,
     ) -> None:
+        self._repositories = repositories
         self._files = files
         self._index = index
         self._catalog = catalog
@@ -78,12 +88,13 @@ class PullBlobs:
         self._upstreams = upstreams
         self._flights = flights
         self._absences = Absences()
+        self._answered: set[tuple[Repository, Digest]] = set()  # given by upstream a moment ago, not yet in the rows
 
     async def pull(self, repository: Repository, digest: Digest) -> PulledBlob:
         """Return where to read a blob. Raises BlobUnknown and UpstreamError."""
         if self._fetch_proves(repository, digest):
-            return await self._pull_unnamed(self._upstreams.source(repository), digest)
-        member = await self._member(repository, digest)
+            return await self._pull_unproven(self._upstreams.source(repository), digest)
+        member = await self._proven(repository, digest)
         held = await self._held(digest)
         if held is not None:
             telemetry.pulled(repository.upstream, "blob", "hit")
@@ -94,25 +105,28 @@ class PullBlobs:
         return FillingBlob(fill, await fill.headers())
 
     def _fetch_proves(self, repository: Repository, digest: Digest) -> bool:
-        """Tell whether a blob that no manifest here names must be fetched anyway, from this very repository."""
+        """Tell whether a blob that is not proven to belong here must be fetched anyway, from this very repository."""
         member = self._index.member(repository, digest)
-        if repository.owned or (member is not None and member.linked) or self._index.blob(digest) is not None:
+        if repository.owned or (member is not None and member.proven) or self._index.blob(digest) is not None:
             return False
         fill = self._fills.find(digest)
         return fill is None or fill.source.repository == repository
 
-    async def _pull_unnamed(self, source: Source, digest: Digest) -> FillingBlob:
+    async def _pull_unproven(self, source: Source, digest: Digest) -> FillingBlob:
         """Fetch a blob that only its upstream can say belongs there, and does by sending it. Raises BlobUnknown."""
         key = ("blob", source.repository, digest)
         self._absences.check(key)
+        member = self._index.member(source.repository, digest)
         try:
-            fill = await self._fill(source, digest, None)
+            fill = await self._fill(source, digest, _size(member) if member else None)
         except BlobUnknown as error:
             self._absences.note(key, error)
             raise
         size = await fill.headers()
-        # The client need not wait for the disk; one that comes before this is done asks upstream for a proof.
-        self._flights.launch(("link", *key), lambda: self._link(source, digest, size))
+        if fill.source.repository == source.repository:
+            # The client need not wait for the disk, nor the next one ask for what was just answered.
+            self._answered.add((source.repository, digest))
+            self._flights.launch(("link", *key), lambda: self._link_answered(source, digest, size))
         return FillingBlob(fill, size)
 
     async def fetch(self, repository: Repository, digest: Digest) -> None:
@@ -125,8 +139,8 @@ class PullBlobs:
 
     async def size(self, repository: Repository, digest: Digest) -> int:
         """Return the size of a blob in bytes without fetching it. Raises BlobUnknown and UpstreamError."""
-        member = await self._member(repository, digest)
         entry = self._index.blob(digest)
+        member = await (self._linked if entry is None else self._proven)(repository, digest)
         if entry is not None:
             telemetry.pulled(repository.upstream, "blob", "hit")
             return entry.size
@@ -139,9 +153,15 @@ class PullBlobs:
             raise UpstreamUnavailable(f"{digest} is not here and upstream {repository.upstream} does not answer")
         return member.size
 
-    async def _member(self, repository: Repository, digest: Digest) -> Member:
+    async def _linked(self, repository: Repository, digest: Digest) -> Member:
+        """Return what a repository says of a blob, be it a claim. Raises BlobUnknown and UpstreamError."""
         member = self._index.member(repository, digest)
-        if member is not None and member.linked:
+        return member if member is not None and member.linked else await self._prove(repository, digest)
+
+    async def _proven(self, repository: Repository, digest: Digest) -> Member:
+        """Return what a repository says of a blob that it has indeed. Raises BlobUnknown and UpstreamError."""
+        member = self._index.member(repository, digest)
+        if member is not None and (member.proven or (repository, digest) in self._answered):
             return member
         return await self._prove(repository, digest)
 
@@ -173,7 +193,7 @@ class PullBlobs:
         return fill
 
     async def _prove(self, repository: Repository, digest: Digest) -> Member:
-        """Ask upstream whether a blob that no manifest here names belongs to the repository. Raises BlobUnknown."""
+        """Ask upstream whether a blob belongs to the repository. Raises BlobUnknown."""
         if repository.owned:
             raise BlobUnknown(f"{repository} has no blob {digest}", detail={"digest": str(digest)})
         key = ("blob", repository, digest)
@@ -194,7 +214,14 @@ class PullBlobs:
         assert member is not None
         return member
 
+    async def _link_answered(self, source: Source, digest: Digest, size: int) -> None:
+        try:
+            await self._link(source, digest, size)
+        finally:
+            self._answered.discard((source.repository, digest))
+
     async def _link(self, source: Source, digest: Digest, size: int) -> None:
+        await self._repositories.make(source.repository, "PULL_THROUGH_CACHE")
         await self._catalog.link_blob(source.repository, digest, size, "", time.time())
 
 

@@ -5,22 +5,31 @@ Repositories that cache an upstream take no pushes: what they hold is decided el
 
 import time
 from dataclasses import dataclass
+from typing import Final
 
+from mirror.aws.errors import ImageTagAlreadyExists, LayersNotFound, ReferencedImagesNotFound
 from mirror.oci.digest import Digest, digest_of
 from mirror.oci.errors import (
     BlobUnknown,
+    BlobUploadUnknown,
     DigestInvalid,
-    ManifestBlobUnknown,
     ManifestUnknown,
     Unsupported,
 )
 from mirror.oci.manifest import Manifest
-from mirror.oci.names import Reference, Repository
+from mirror.oci.names import Reference, Registry, Repository
+from mirror.registry.authority import ACCOUNT_SETTING
 from mirror.registry.manifests import Manifests, read_manifest
+from mirror.registry.repositories import Repositories
+from mirror.rules.mutability import is_immutable
 from mirror.store.catalog import Catalog
+from mirror.store.documents import Documents
 from mirror.store.index import Index
+from mirror.store.mutations import TagTaken
 from mirror.store.upload import Upload
 from mirror.store.uploads import Uploads
+
+BLOB_MOUNTING: Final = "BLOB_MOUNTING"  # the account setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +41,34 @@ class PushedManifest:
 class Push:
     """What uploads, manifest PUT and DELETE need."""
 
-    def __init__(self, index: Index, catalog: Catalog, uploads: Uploads, manifests: Manifests) -> None:
+    def __init__(
+        self,
+        index: Index,
+        catalog: Catalog,
+        uploads: Uploads,
+        manifests: Manifests,
+        repositories: Repositories,
+        documents: Documents,
+        *,
+        create_on_push: bool,
+    ) -> None:
+        self._repositories = repositories
+        self._documents = documents
+        self._create_on_push = create_on_push
         self._index = index
         self._catalog = catalog
         self._uploads = uploads
         self._manifests = manifests
+
+    def makes(self, repository: Repository) -> bool:
+        """Tell whether a push makes a repository that is not there (ECR.md 2.6: a template for it, or the setting)."""
+        if not repository.owned or repository.registry.public:
+            return False
+        return self._create_on_push or self._repositories.template(repository, "CREATE_ON_PUSH") is not None
+
+    def mounts(self, registry: Registry) -> bool:
+        """Tell whether a registry lets blobs be mounted; its account may have said no."""
+        return self._documents.get(registry, ACCOUNT_SETTING, BLOB_MOUNTING) != b"DISABLED"
 
     # Blobs.
 
@@ -46,37 +78,38 @@ class Push:
         return self._uploads.create(repository)
 
     async def find(self, repository: Repository, session: str) -> Upload:
-        """Return an open session of this repository. Raises BlobUploadUnknown."""
+        """Return an open session of this repository. Raises BlobUploadUnknown, also where it was deleted meanwhile."""
         _check_owned(repository)
+        if self._index.settings(repository) is None and not self.makes(repository):
+            raise BlobUploadUnknown("no such upload session in this repository")
         return await self._uploads.find(repository, session)
 
     async def finish(self, repository: Repository, upload: Upload, digest: Digest) -> None:
         """Verify and publish an upload. Raises DigestInvalid."""
         finished = await upload.finish(digest)
+        await self._repositories.make(repository, "CREATE_ON_PUSH")
         await self._catalog.link_blob(repository, digest, finished.size, "", time.time(), blob=finished)
 
-    async def mount(self, repository: Repository, digest: Digest, source: Repository | None) -> bool:
-        """Make a blob that another repository has belong to `repository` too; False when it cannot be."""
+    async def mount(self, repository: Repository, digest: Digest, source: Repository) -> bool:
+        """Make a blob that `source` has belong to `repository` too; False when it cannot be."""
         _check_owned(repository)
         entry = self._index.blob(digest)
-        if entry is None:
+        if entry is None or not self._serves(source, digest):
             return False
-        if self._serves(repository, digest):
-            return True
-        if not await self._belongs(digest, source):
-            return False
-        await self._catalog.link_blob(repository, digest, entry.size, "", time.time())
+        if source != repository and not self._serves(repository, digest):
+            await self._repositories.make(repository, "CREATE_ON_PUSH")
+            await self._catalog.link_blob(repository, digest, entry.size, "", time.time())
         return True
 
-    async def _belongs(self, digest: Digest, source: Repository | None) -> bool:
-        if source is not None:
-            return self._serves(source, digest)
-        return bool(await self._catalog.blob_repositories(digest))
+    async def sources(self, repository: Repository, digest: Digest) -> list[Repository]:
+        """List the repositories of the same registry that a blob could be mounted from."""
+        found = await self._catalog.blob_repositories(digest)
+        return [source for source in found if source.registry == repository.registry]
 
     def _serves(self, repository: Repository, digest: Digest) -> bool:
         """Tell whether a digest is a blob of `repository`; a manifest of it is none."""
         member = self._index.member(repository, digest)
-        return member is not None and member.linked
+        return member is not None and member.linked and member.proven
 
     # Manifests.
 
@@ -94,21 +127,35 @@ class Push:
         else:
             tags = (reference, *tags)
         self._check_parts(repository, manifest)
-        digest = await self._manifests.keep(repository, data, manifest, algorithm=algorithm, tags=tags, whole=True)
+        await self._repositories.make(repository, "CREATE_ON_PUSH")
+        frozen = self._frozen(repository, tags)
+        try:
+            digest = await self._manifests.keep(
+                repository, data, manifest, algorithm=algorithm, tags=tags, whole=True, new_only=frozen
+            )
+        except TagTaken as taken:
+            raise ImageTagAlreadyExists(taken.tag, self._repositories.name(repository)) from None
         return PushedManifest(digest, manifest.subject.digest if manifest.subject else None)
 
+    def _frozen(self, repository: Repository, tags: tuple[str, ...]) -> frozenset[str]:
+        """Return those of `tags` that may not be moved once they are there."""
+        settings = self._repositories.settings(repository)
+        return frozenset(tag for tag in tags if is_immutable(settings.mutability, settings.exclusions, tag))
+
     def _check_parts(self, repository: Repository, manifest: Manifest) -> None:
-        parts = (*manifest.needed, *manifest.manifests)
-        missing = [
-            str(part.digest)
-            for part in parts
-            if self._index.member(repository, part.digest) is None or self._index.blob(part.digest) is None
-        ]
-        if missing:
-            raise ManifestBlobUnknown(
-                f"the manifest names {len(missing)} blobs or manifests that {repository} does not have",
-                detail=[{"digest": digest} for digest in missing[:100]],
-            )
+        """Raise LayersNotFound, ReferencedImagesNotFound unless the repository itself has all that is named."""
+        name = self._repositories.name(repository)
+        serves = self._index.serves
+        layers = [str(blob.digest) for blob in manifest.needed if not serves(repository, blob.digest)]
+        if layers:
+            raise LayersNotFound(layers, name, repository.registry)
+        images = [str(child.digest) for child in manifest.manifests if not self._has_manifest(repository, child.digest)]
+        if images:
+            raise ReferencedImagesNotFound(images, name, repository.registry)
+
+    def _has_manifest(self, repository: Repository, digest: Digest) -> bool:
+        """Tell whether a child is here; an archived one is, and one that was pushed as a blob counts as well."""
+        return self._index.member(repository, digest) is not None and self._index.blob(digest) is not None
 
     # Deleting.
 

@@ -1,10 +1,10 @@
 """How long an answer of an upstream may be used, and what may be asked of one that rations its answers. Pure."""
 
-from collections.abc import Sequence
 from enum import IntEnum
 from math import inf
 from typing import Literal
 
+from mirror.rules.globs import matches
 from mirror.rules.routing import UpstreamRule
 
 State = Literal["fresh", "stale", "expired"]
@@ -40,28 +40,6 @@ def _state(window_s: float, rule: UpstreamRule, age_s: float) -> State:
     if window_s == inf or 0 <= age_s < window_s:
         return "fresh"
     return "stale" if age_s < rule.tag_fresh_s + rule.stale_max_s and rule.stale_max_s > 0 else "expired"
-
-
-def matches(patterns: Sequence[str], text: str) -> bool:
-    """Tell whether any glob of `patterns` matches all of `text`: `*` is any run of characters, no other is special."""
-    return any(_glob(pattern, text) for pattern in patterns)
-
-
-def _glob(pattern: str, text: str) -> bool:
-    """Match greedily piece by piece: linear in the text for each piece, no back-tracking (RELIABILITY G20)."""
-    first, *rest = pattern.split("*")
-    if not rest:
-        return pattern == text
-    *middle, last = rest
-    if not text.startswith(first) or len(text) < len(first) + len(last) or not text.endswith(last):
-        return False
-    at, end = len(first), len(text) - len(last)
-    for piece in middle:
-        found = text.find(piece, at, end)
-        if found < 0:
-            return False
-        at = found + len(piece)
-    return True
 
 
 LOW_SHARE = 0.2  # below a fifth of the quota only what clients wait for is asked

@@ -4,7 +4,7 @@ Source: DESIGN section 2. Warm pulls never come here: they are the index's. Byte
 put; nothing here looks at a file's content.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
@@ -13,13 +13,13 @@ from sqlalchemy import Select, select, tuple_
 
 from mirror.oci.digest import Digest, parse_digest
 from mirror.oci.manifest import CHILDREN_MAX, Manifest
-from mirror.oci.names import Repository
-from mirror.store import mutations, tables
+from mirror.oci.names import Registry, Repository, read_registry
+from mirror.store import mutations, repository_mutations, tables
 from mirror.store.changelog import read_changes
 from mirror.store.changes import Change
 from mirror.store.database import Database
 from mirror.store.entries import BlobEntry, blob_entry
-from mirror.store.ledger import Entry, Ledger
+from mirror.store.ledger import Entry, Ledger, named
 
 ROWS_MAX: Final = 3 * CHILDREN_MAX  # of one answer: no manifest that we took has more children
 
@@ -54,7 +54,7 @@ class Catalog:
         self._database = database
         self._ledger = ledger
 
-    async def put_manifest(
+    async def put_manifest(  # noqa: PLR0913 - what a manifest is, and what it is called
         self,
         repository: Repository,
         digest: Digest,
@@ -65,16 +65,18 @@ class Catalog:
         *,
         whole: bool,
         body: bytes | None = None,
+        new_only: Collection[str] = (),
     ) -> None:
         """Put a manifest whose bytes (`size` of them; `body` saves reading them again) are published, and tag it.
 
         Makes the repository if need be and links each blob that the manifest needs, here or not. `whole` says that all
-        of them are here. `at` is in unix seconds.
+        of them are here. `at` is in unix seconds. Raises TagTaken when one of `new_only` is there already.
         """
 
         async def put(entry: Entry) -> None:
             if body is not None:
                 entry.seen[digest] = blob_entry(body)
+            await mutations.check_new(entry, repository, new_only)
             repository_id = await mutations.put_manifest(entry, repository, digest, manifest, size, at, whole=whole)
             await mutations.set_tags(entry, repository, repository_id, list(dict.fromkeys(tags)), digest, at)
 
@@ -120,13 +122,54 @@ class Catalog:
         """Stop serving a blob in `repository`; tell whether it was served. The bytes stay."""
         return await self._ledger.commit(lambda entry: mutations.unlink_blob(entry, repository, digest, at))
 
+    # Repositories.
+
+    async def create_repository(self, repository: Repository, settings: bytes, at: float) -> bool:
+        """Make a repository with `settings` (JSON); False when it is there already."""
+        return await self._ledger.commit(
+            lambda entry: repository_mutations.create_repository(entry, repository, settings, at)
+        )
+
+    async def change_settings(
+        self, repository: Repository, change: Callable[[bytes], bytes], at: float
+    ) -> bytes | None:
+        """Let `change` make new settings of the old ones, both JSON; None when there is no such repository."""
+        return await self._ledger.commit(
+            lambda entry: repository_mutations.change_settings(entry, repository, change, at)
+        )
+
+    async def delete_repository(self, repository: Repository, at: float, *, force: bool) -> bool | None:
+        """Delete a repository and all it has; False when it has images and not `force`, None when it is not there."""
+        return await self._ledger.commit(
+            lambda entry: repository_mutations.delete_repository(entry, repository, at, force=force)
+        )
+
+    async def rename_repository(self, old: Repository, new: Repository, at: float) -> bool:
+        """Let a repository be another one of its registry, with all that it has; False when that cannot be."""
+        return await self._ledger.commit(lambda entry: repository_mutations.rename_repository(entry, old, new, at))
+
+    async def put_document(self, repository: Repository, kind: str, body: str | None, at: float) -> bool:
+        """Write a long text of a repository, or delete it (None); tell whether there was one to write or delete."""
+        return await self._ledger.commit(
+            lambda entry: repository_mutations.put_document(entry, repository, kind, body, at)
+        )
+
+    async def document(self, repository: Repository, kind: str) -> str | None:
+        """Return a long text of a repository: its lifecycle policy, its catalogue data."""
+        table = tables.repository_documents
+        chosen = select(table.c.body).join(tables.repositories).where(*named(repository), table.c.kind == kind)
+        rows = await self._rows(chosen, 1)
+        return str(rows[0]["body"]) if rows else None
+
+    # Reads.
+
     async def referrers(self, repository: Repository, subject: Digest) -> list[Referrer]:
         """List the manifests of `repository` whose subject is `subject`, by digest."""
         table = tables.manifests
         rows = await self._rows(
             select(table)
             .join(tables.repositories)
-            .where(*_is(repository), table.c.subject == str(subject))
+            .where(*named(repository), table.c.subject == str(subject))
             .order_by(table.c.digest)
         )
         return [
@@ -141,30 +184,31 @@ class Catalog:
         ]
 
     async def repositories(
-        self, last: Repository | None, limit: int, upstreams: Collection[str] | None = None
+        self, registry: Registry, last: Repository | None, limit: int, upstreams: Collection[str] | None = None
     ) -> list[Repository]:
-        """List up to `limit` repositories after `last`: our own first, then by upstream; of `upstreams` where given."""
+        """List up to `limit` repositories of `registry` after `last`: its own first, then by upstream."""
         table = tables.repositories
         chosen = select(table.c.upstream, table.c.name).order_by(table.c.upstream, table.c.name)
+        chosen = chosen.where(table.c.registry == str(registry))
         if upstreams is not None:
             chosen = chosen.where(table.c.upstream.in_(("", *upstreams)))
         if last is not None:
             chosen = chosen.where(tuple_(table.c.upstream, table.c.name) > (last.upstream, last.name))
         rows = await self._rows(chosen, limit)
-        return [Repository(row["upstream"], row["name"]) for row in rows]
+        return [Repository(registry, row["upstream"], row["name"]) for row in rows]
 
     async def blob_repositories(self, digest: Digest) -> list[Repository]:
-        """List the repositories that may serve a blob: where it can be mounted from."""
-        table = tables.repositories
-        chosen = select(table.c.upstream, table.c.name).join(tables.blob_links)
-        rows = await self._rows(chosen.where(tables.blob_links.c.digest == str(digest)).order_by(table.c.id))
-        return [Repository(row["upstream"], row["name"]) for row in rows]
+        """List the repositories that have a blob, proven: where it can be mounted from."""
+        table, links = tables.repositories, tables.blob_links
+        chosen = select(table.c.registry, table.c.upstream, table.c.name).join(links)
+        rows = await self._rows(chosen.where(links.c.digest == str(digest), links.c.proven).order_by(table.c.id))
+        return [Repository(read_registry(row["registry"]), row["upstream"], row["name"]) for row in rows]
 
     async def children(self, repository: Repository, digest: Digest) -> list[Child]:
         """List what a manifest of `repository` names, each digest once."""
         table = tables.manifest_children
         chosen = select(table).join(tables.repositories, tables.repositories.c.id == table.c.repository_id)
-        rows = await self._rows(chosen.where(*_is(repository), table.c.manifest == str(digest)))
+        rows = await self._rows(chosen.where(*named(repository), table.c.manifest == str(digest)))
         return [
             Child(parse_digest(row["digest"]), row["size"], row["media_type"], cast("ChildKind", row["kind"]))
             for row in rows
@@ -178,8 +222,3 @@ class Catalog:
         async with self._database.read() as connection:
             found = await connection.execute(chosen.limit(min(limit, ROWS_MAX)))
             return cast("Sequence[Mapping[str, Any]]", found.mappings().all())
-
-
-def _is(repository: Repository) -> tuple[Any, Any]:
-    table = tables.repositories
-    return table.c.upstream == repository.upstream, table.c.name == repository.name

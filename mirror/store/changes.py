@@ -12,12 +12,18 @@ import orjson
 
 from mirror.oci.digest import Digest, parse_digest
 from mirror.oci.manifest import Descriptor, Manifest
-from mirror.oci.names import Repository
+from mirror.oci.names import Registry, Repository, read_registry
 
 Kind = Literal[
-    "repository.created",
+    "repository.created",  # detail: the repository's settings
+    "repository.changed",  # detail: the repository's settings
+    "repository.deleted",
+    "repository.renamed",  # detail: upstream, name: what it was, in the same registry
+    "repository.document",  # detail: kind, and whether it is there still
+    "document.changed",  # detail: kind, name, and whether it is there still; never its text, which may be a secret
     "manifest.put",  # detail: media_type, size, whole, artifact_type, subject, blobs, manifests (see manifest_detail)
     "manifest.deleted",
+    "manifest.status",  # detail: status, ACTIVE or ARCHIVED
     "blob.linked",  # detail: media_type, size
     "blob.unlinked",
     "tag.set",
@@ -48,6 +54,7 @@ class Change:
         """Return the change as a row of the log, without its seq."""
         return {
             "at": self.at,
+            "registry": str(self.repository.registry),
             "upstream": self.repository.upstream,
             "repository": self.repository.name,
             "kind": self.kind,
@@ -61,12 +68,22 @@ def read_change(row: Mapping[Any, Any]) -> Change:
     """Read a row of the log."""
     return Change(
         kind=row["kind"],
-        repository=Repository(row["upstream"], row["repository"]),
+        repository=Repository(read_registry(row["registry"]), row["upstream"], row["repository"]),
         at=row["at"],
         digest=parse_digest(row["digest"]) if row["digest"] else None,
         tag=row["tag"] or "",
         detail=orjson.loads(row["detail"]),
         seq=row["seq"],
+    )
+
+
+def document_change(owner: Registry, kind: str, name: str, at: float, *, there: bool) -> Change:
+    """Say that a registry's (or, of an owner without account, the node's) document is another now."""
+    return Change(
+        "document.changed",
+        Repository(owner, "", ""),
+        at,
+        detail={"kind": kind, "name": name, "there": there},
     )
 
 

@@ -23,10 +23,12 @@ from mirror.store.disk import FILE_MODE
 READERS_MAX: Final = 4  # listings and referrers only: warm pulls never come here
 POOL_WAIT_S_MAX: Final = 10.0  # for a free connection; a read takes milliseconds
 BUSY_MS_MAX: Final = 5_000  # for another process's lock, e.g. a backup
-HEAD: Final = "0001"  # the newest step of migrations/; a test holds them together
+HEAD: Final = "0002"  # the newest step of migrations/; a test holds them together
 
 _WRITER_PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS_MAX}")
 # A reader that is last to close must not checkpoint either, so the writer is closed after the readers.
+# A step that makes a table anew drops the old one: foreign keys would empty its children, and cannot be told so later.
+_STEPS_PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=OFF", f"busy_timeout={BUSY_MS_MAX}")
 _READER_PRAGMAS: Final = ("query_only=ON", "wal_autocheckpoint=0", f"busy_timeout={BUSY_MS_MAX}")
 
 
@@ -41,14 +43,13 @@ class Database:
     async def open(cls, path: Path) -> Self:
         """Open or make the database and bring its tables up to date."""
         await asyncio.to_thread(_make_private, path)
-        database = await asyncio.to_thread(cls, path)
+        steps = await asyncio.to_thread(_engine, path, _STEPS_PRAGMAS, "BEGIN IMMEDIATE", 1)
         try:
-            async with database.write() as connection:
+            async with steps.begin() as connection:
                 await connection.run_sync(_migrate)
-        except BaseException:
-            await database.close()
-            raise
-        return database
+        finally:
+            await steps.dispose()
+        return await asyncio.to_thread(cls, path)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:

@@ -12,7 +12,7 @@ import xxhash
 
 from mirror.oci.digest import Digest, digest_from_key
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 INLINE_BYTES_MAX: Final = 65_536  # below it a copy out of the map is cheaper than open, fstat and sendfile
 
 BLOB: Final = Struct("<QQ")  # size in bytes, xxh3_64 or 0
@@ -24,6 +24,8 @@ COUNT: Final = Struct("<Q")
 IS_MANIFEST: Final = 1  # pulled at /manifests/
 IS_LINKED: Final = 2  # pulled at /blobs/; the same bytes may be both
 IS_WHOLE: Final = 4  # a manifest whose blobs were all here when last looked
+IS_PROVEN: Final = 8  # a blob that the repository has indeed: else an upstream's manifest claims it, and no more
+IS_ARCHIVED: Final = 16  # a manifest that is kept and not served
 
 MemberKind = Literal["manifest", "blob"]
 
@@ -50,7 +52,8 @@ class Member:
     """A digest that one repository may serve. Its bytes need not be here: a cached repository knows what to fetch.
 
     `linked` tells whether it may be pulled as a blob: true of every blob, and of a manifest pushed as a blob as well.
-    `size` in bytes is -1 when unknown; of a blob not yet here it is what a manifest claims.
+    `proven` tells of a blob whether bytes that are here already may be given for it: it was pushed, or this very
+    upstream gave it or said that it has it. `size` in bytes is -1 when unknown, or what a manifest claims.
     """
 
     kind: MemberKind
@@ -58,16 +61,27 @@ class Member:
     size: int
     whole: bool = False
     linked: bool = False
+    proven: bool = False
+    archived: bool = False
 
     def pack(self) -> bytes:
         flags = IS_MANIFEST * (self.kind == "manifest") | IS_LINKED * self.linked | IS_WHOLE * self.whole
+        flags |= IS_PROVEN * self.proven | IS_ARCHIVED * self.archived
         return MEMBER.pack(flags, self.size) + self.media_type.encode()
 
 
 def read_member(record: bytes) -> Member:
     flags, size = MEMBER.unpack_from(record)
     kind: MemberKind = "manifest" if flags & IS_MANIFEST else "blob"
-    return Member(kind, record[MEMBER.size :].decode(), size, bool(flags & IS_WHOLE), bool(flags & IS_LINKED))
+    return Member(
+        kind,
+        record[MEMBER.size :].decode(),
+        size,
+        whole=bool(flags & IS_WHOLE),
+        linked=bool(flags & IS_LINKED),
+        proven=bool(flags & IS_PROVEN),
+        archived=bool(flags & IS_ARCHIVED),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,12 @@ READERS_MAX: Final = 1_024  # the default of 126 is a limit on look-ups at once 
 SPARE_READS: Final = 4  # kept ready: a look-up then costs no allocation
 KEY_BYTES_MAX: Final = 511  # LMDB's own
 DOCUMENT_KEY_CHARS_MAX: Final = 146  # "referrers " and the longest digest, 135
-UPSTREAM_CHARS_MAX: Final = 100  # held by the configuration
+UPSTREAM_CHARS_MAX: Final = 80  # held by the configuration
+_REGISTRY_CHARS: Final = 19  # "public." and an account
 _HUB_PREFIX_CHARS: Final = len("library/")  # what routing puts before a name that was already at its limit
-# The longest key that can come: two parts of a repository, a NUL behind each, and a document's key or a tag.
-assert UPSTREAM_CHARS_MAX + _HUB_PREFIX_CHARS + NAME_CHARS_MAX + 2 + DOCUMENT_KEY_CHARS_MAX <= KEY_BYTES_MAX
+# The longest key that can come: three parts of a repository, a NUL behind each, and a document's key or a tag.
+_REPOSITORY_CHARS: Final = _REGISTRY_CHARS + UPSTREAM_CHARS_MAX + _HUB_PREFIX_CHARS + NAME_CHARS_MAX + 3
+assert _REPOSITORY_CHARS + DOCUMENT_KEY_CHARS_MAX <= KEY_BYTES_MAX
 assert TAG_CHARS_MAX <= DOCUMENT_KEY_CHARS_MAX
 
 CURSOR: Final = b"cursor"

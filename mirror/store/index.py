@@ -13,7 +13,7 @@ from typing import Final, Self, TypeVar
 import lmdb
 
 from mirror.oci.digest import Digest, digest_from_key
-from mirror.oci.names import Repository
+from mirror.oci.names import Registry, Repository, repository_from_key
 from mirror.store.changes import Change
 from mirror.store.entries import (
     BLOB,
@@ -32,6 +32,7 @@ from mirror.store.environment import MAP_BYTES, IndexDamaged, Tables, mark_built
 from mirror.store.index_writer import IndexWriter
 from mirror.store.projection import FindBlob, Projection
 
+_CLAIMS: Final = frozenset({"repository.created", "repository.changed", "repository.deleted", "repository.renamed"})
 PAGE_MAX: Final = 10_000  # entries of one listing call: it runs on the loop
 
 Held = tuple[int, bytes, int, bytes | None]  # flags (entries.IS_...), media type, size in bytes, bytes when small
@@ -48,7 +49,7 @@ class Index:
         self._tables = tables
         self._begin = environment.begin
         self._writer = IndexWriter(environment)
-        self.claims = 0  # how often, since the start, a name became a repository of our own
+        self.claims = 0  # how often, since the start, repositories came, went or changed their settings
 
     @classmethod
     async def open(cls, path: Path, *, map_bytes: int = MAP_BYTES) -> Self:
@@ -86,6 +87,11 @@ class Index:
         record = self._get(repository.key() + digest.key(), self._tables.members)
         return None if record is None else read_member(record)
 
+    def serves(self, repository: Repository, digest: Digest) -> bool:
+        """Tell whether `repository` can serve a blob with nobody's help: it is here, and proven to belong there."""
+        member = self.member(repository, digest)
+        return member is not None and member.proven and self.blob(digest) is not None
+
     def tag(self, repository: Repository, tag: str) -> TagEntry | None:
         record = self._get(repository.key() + tag.encode(), self._tables.tags)
         return None if record is None else read_tag_entry(record)
@@ -96,15 +102,19 @@ class Index:
         keys = self._keys(self._tables.tags, prefix, prefix + last.encode(), limit)
         return [key[len(prefix) :].decode() for key in keys]
 
-    def owned(self, name: str) -> bool:
-        """Tell whether this registry has a repository of its own by that name."""
-        return self._get(Repository("", name).key(), self._tables.repositories) is not None
+    def settings(self, repository: Repository) -> bytes | None:
+        """Return the settings of a repository as they were written; None when there is no such repository."""
+        return self._get(repository.key(), self._tables.repositories)
 
-    def repositories(self, last: Repository | None, limit: int, upstream: str | None = None) -> list[Repository]:
-        """List up to `limit` repositories after `last`, our own first, then by upstream; of one `upstream` if given."""
-        prefix = b"" if upstream is None else f"{upstream}\0".encode()
+    def owned(self, registry: Registry, name: str) -> bool:
+        """Tell whether `registry` has a repository of its own by that name."""
+        return self.settings(Repository(registry, "", name)) is not None
+
+    def repositories(self, registry: Registry, last: Repository | None, limit: int) -> list[Repository]:
+        """List up to `limit` repositories of `registry` after `last`: its own first, then by upstream."""
+        prefix = f"{registry}\0".encode()
         keys = self._keys(self._tables.repositories, prefix, last.key() if last else prefix, limit)
-        return [Repository(*key.decode().split("\0")[:2]) for key in keys]
+        return [repository_from_key(key) for key in keys]
 
     def document(self, repository: Repository, key: str) -> Document | None:
         """Return an upstream's kept answer, e.g. its list of tags."""
@@ -179,10 +189,8 @@ class Index:
 
     async def apply(self, changes: Sequence[Change], find_blob: FindBlob) -> None:
         """Take in changes of the log in the order of their seq; the cursor moves in the same transaction."""
-        owned = {change.repository.name for change in changes if change.repository.owned}
-        claimed = any(not self.owned(name) for name in owned)
         await self.write(lambda index: index.apply(changes, find_blob))
-        self.claims += claimed
+        self.claims += any(change.kind in _CLAIMS for change in changes)
 
     async def put_blob(self, digest: Digest, entry: BlobEntry) -> None:
         """Say that the file of `digest` is published. Comes after `Files.publish`, always."""

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar, cast
 
+import orjson
 import structlog
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,10 +21,12 @@ from mirror.oci.names import Repository
 from mirror.store import tables
 from mirror.store.changes import Change
 from mirror.store.database import Database, full_disk_refused_by_sql
+from mirror.store.document_map import DocumentKey, DocumentMap
 from mirror.store.entries import BlobEntry
 from mirror.store.files import Files
 from mirror.store.index import Index
-from mirror.store.rows import put_rows
+from mirror.store.news import News
+from mirror.store.rows import add_rows, put_rows
 
 BATCH_MAX: Final = 64  # mutations a commit: 64 together already cost the disk a sixty-fourth each
 QUEUE_MAX: Final = 1_000  # mutations waiting; who comes later waits in front of the queue
@@ -46,37 +49,66 @@ class Entry:
     changes: list[Change] = field(default_factory=list)
     seen: dict[Digest, BlobEntry] = field(default_factory=dict)
     links: dict[tuple[int, str], dict[str, Any]] = field(default_factory=dict)  # rows that are still to be written
+    gone: set[Repository] = field(default_factory=set)
+    documents: dict[DocumentKey, bytes | None] = field(default_factory=dict)  # as they are after this transaction
 
     async def write_links(self) -> None:
-        """Write the links that have gathered: one statement for many pushes."""
-        await put_rows(self.connection, tables.blob_links, list(self.links.values()))
+        """Write the links that have gathered: one statement for many pushes. A claim never replaces a proof."""
+        proofs = [row for row in self.links.values() if row["proven"]]
+        claims = [row for row in self.links.values() if not row["proven"]]
+        await put_rows(self.connection, tables.blob_links, proofs)
+        await add_rows(self.connection, tables.blob_links, claims)
         self.links.clear()
 
+    def put_link(self, row: dict[str, Any]) -> None:
+        """Let a link be written with those of others, at the end of the transaction."""
+        key = row["repository_id"], row["digest"]
+        if row["proven"] or key not in self.links:
+            self.links[key] = row
+
     async def repository_id(self, repository: Repository) -> int | None:
-        known = self.ids.get(repository) or self.new_ids.get(repository)
+        known = self.new_ids.get(repository)
+        if known is None and repository not in self.gone:
+            known = self.ids.get(repository)
         if known is not None:
             return known
-        table = tables.repositories
-        found = await self.connection.execute(
-            select(table.c.id).where(table.c.upstream == repository.upstream, table.c.name == repository.name)
-        )
+        found = await self.connection.execute(select(tables.repositories.c.id).where(*named(repository)))
         return self._know(repository, found.scalar())
 
-    async def make_repository(self, repository: Repository, at: float) -> int:
-        """Return the id of `repository`, which exists from now on."""
+    async def make_repository(self, repository: Repository, at: float, settings: bytes = b"") -> int:
+        """Return the id of `repository`, which exists from now on; `settings` are those of a new one."""
         known = await self.repository_id(repository)
         if known is not None:
             return known
         table = tables.repositories
-        row = {"upstream": repository.upstream, "name": repository.name, "created_at": at}
+        detail = {"created_at": at, **orjson.loads(settings or b"{}")}
+        row = {
+            "registry": str(repository.registry),
+            "upstream": repository.upstream,
+            "name": repository.name,
+            "created_at": at,
+            "settings": orjson.dumps(detail).decode(),
+        }
         made = await self.connection.execute(insert(table).values(row).returning(table.c.id))
-        self.changes.append(Change("repository.created", repository, at))
+        self.changes.append(Change("repository.created", repository, at, detail=detail))
         return int(self._know(repository, made.scalar_one()))
+
+    def forget(self, repository: Repository) -> None:
+        """Say that `repository` is deleted."""
+        self.new_ids.pop(repository, None)
+        self.gone.add(repository)
 
     def _know(self, repository: Repository, found: T) -> T:
         if isinstance(found, int):
             self.new_ids[repository] = found
         return found
+
+
+def named(repository: Repository) -> tuple[Any, Any, Any]:
+    """Return the conditions that choose the row of `repository`."""
+    table = tables.repositories
+    registry = str(repository.registry)
+    return table.c.registry == registry, table.c.upstream == repository.upstream, table.c.name == repository.name
 
 
 Mutation = Callable[[Entry], Awaitable[T]]
@@ -92,13 +124,15 @@ class _Waiting:
 class Ledger:
     """Takes mutations from many callers, commits them in groups."""
 
-    def __init__(self, database: Database, index: Index, files: Files) -> None:
+    def __init__(self, database: Database, index: Index, files: Files, documents: DocumentMap) -> None:
         self._database = database
         self._index = index
         self._files = files
         self._queue: asyncio.Queue[_Waiting | None] = asyncio.Queue(QUEUE_MAX)
         self._behind: list[Change] = []
         self._ids: dict[Repository, int] = {}
+        self.documents = documents
+        self.news = News()
         self._closing = False
         self._stopped = asyncio.Event()
 
@@ -157,8 +191,10 @@ class Ledger:
                     waiting.outcome = await waiting.mutation(entry)
                 await entry.write_links()
                 changes = await _append(connection, entry.changes)
-        self._remember(entry.new_ids)
+        self._remember(entry)
         self._behind += changes
+        if changes:
+            self.news.tell(changes[-1].seq)
         await self._answer(batch, entry.seen)
 
     async def _answer(self, batch: list[_Waiting], seen: Mapping[Digest, BlobEntry]) -> None:
@@ -176,10 +212,14 @@ class Ledger:
             await self._index.apply(self._behind, lambda digest: seen.get(digest) or self._files.entry(digest))
             self._behind = []
 
-    def _remember(self, ids: Mapping[Repository, int]) -> None:
-        if len(self._ids) + len(ids) > IDS_MAX:
+    def _remember(self, entry: Entry) -> None:
+        if len(self._ids) + len(entry.new_ids) > IDS_MAX:
             self._ids.clear()
-        self._ids |= ids
+        for repository in entry.gone:
+            self._ids.pop(repository, None)
+        self._ids |= entry.new_ids
+        if entry.documents:
+            self.documents.take_in(entry.documents)
 
     async def _take(self) -> list[_Waiting]:
         """Wait for a mutation and take those behind it along. Nothing means: stop."""

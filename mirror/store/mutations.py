@@ -4,19 +4,22 @@ Runs inside the ledger's transaction and commits nothing itself; may be run agai
 back. A row that is there already is overwritten: the newest time wins.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
 
 import orjson
-from sqlalchemy import Table, delete, select
+from sqlalchemy import Table, delete, func, select, update
 
-from mirror.oci.digest import Digest
+from mirror.oci.digest import Digest, parse_digest
 from mirror.oci.manifest import Descriptor, Manifest
 from mirror.oci.names import Repository
 from mirror.store import tables
 from mirror.store.changes import Change, manifest_detail
 from mirror.store.ledger import Entry
 from mirror.store.rows import put_rows
+
+_LISTS_MAX: Final = 100  # named in a refusal
+_CHILDREN_ASKED_MAX: Final = 1_000  # a statement takes some thousand values; real lists have a dozen children
 
 
 async def put_manifest(
@@ -39,15 +42,35 @@ async def put_manifest(
         "size": size,
         "subject": str(manifest.subject.digest) if manifest.subject else None,
         "annotations": orjson.dumps(dict(manifest.annotations)).decode(),
-        "pushed_at": at,
     }
+    row |= {"image_size": await _image_size(entry, repository_id, manifest), **await _kept(entry, row, at)}
     await put_rows(entry.connection, tables.manifests, [row])
     await _put_children(entry, repository_id, digest, manifest)
     # Not the foreign ones: nobody checked that they belong here, and to name a blob is not to own it (RELIABILITY A7).
-    _put_links(entry, repository_id, manifest.needed, at)
+    _put_links(entry, repository_id, manifest.needed, at, proven=repository.owned)
     detail = manifest_detail(manifest, size, whole=whole)
     entry.changes.append(Change("manifest.put", repository, at, digest, detail=detail))
     return repository_id
+
+
+class TagTaken(Exception):
+    """A tag that must be new is there already."""
+
+    def __init__(self, tag: str) -> None:
+        super().__init__(tag)
+        self.tag = tag
+
+
+async def check_new(entry: Entry, repository: Repository, tags: Collection[str]) -> None:
+    """Raise TagTaken for one of `tags` that is there: in the transaction, so that of two pushes one is refused."""
+    if not tags:
+        return
+    table = tables.tags
+    repository_id = await entry.repository_id(repository)
+    taken = select(table.c.tag).where(table.c.repository_id == repository_id, table.c.tag.in_(sorted(tags)))
+    found = (await entry.connection.execute(taken.limit(1))).scalar()
+    if found is not None:
+        raise TagTaken(found)
 
 
 async def set_tags(
@@ -59,10 +82,77 @@ async def set_tags(
     entry.changes += [Change("tag.set", repository, at, digest, tag) for tag in tags]
 
 
+async def set_status(entry: Entry, repository: Repository, digest: Digest, status: str, at: float) -> bool:
+    """Make an image ACTIVE or ARCHIVED; tell whether it was there."""
+    repository_id = await entry.repository_id(repository)
+    table = tables.manifests
+    moment = {"archived_at": at} if status == "ARCHIVED" else {"activated_at": at}
+    same = table.c.repository_id == repository_id, table.c.digest == str(digest)
+    found = await entry.connection.execute(update(table).where(*same).values(status=status, **moment))
+    if found.rowcount:
+        entry.changes.append(Change("manifest.status", repository, at, digest, detail={"status": status}))
+    return found.rowcount > 0
+
+
+async def note_pulls(entry: Entry, pulls: Mapping[tuple[Repository, Digest], float]) -> None:
+    """Write when images were pulled last. Not a change: nobody follows it."""
+    table = tables.manifests
+    for (repository, digest), at in pulls.items():
+        repository_id = await entry.repository_id(repository)
+        same = table.c.repository_id == repository_id, table.c.digest == str(digest)
+        await entry.connection.execute(update(table).where(*same).values(pulled_at=at))
+
+
+class NamedByLists(Exception):
+    """Manifest lists of the repository name what was to be deleted."""
+
+    def __init__(self, lists: Sequence[Digest]) -> None:
+        super().__init__(lists)
+        self.lists = lists
+
+
+async def delete_image(entry: Entry, repository: Repository, digest: Digest, at: float) -> bool:
+    """Delete an image as `delete_manifest` does. Raises NamedByLists: in the transaction, so that no list slips in."""
+    await _check_unnamed(entry, await entry.repository_id(repository), str(digest))
+    return await delete_manifest(entry, repository, digest, at)
+
+
+async def _check_unnamed(entry: Entry, repository_id: int | None, digest: str) -> None:
+    table = tables.manifest_children
+    lists = select(table.c.manifest).where(
+        table.c.repository_id == repository_id, table.c.digest == digest, table.c.kind == "manifest"
+    )
+    found = (await entry.connection.execute(lists.order_by(table.c.manifest).limit(_LISTS_MAX))).scalars().all()
+    if found:
+        raise NamedByLists([parse_digest(one) for one in found])
+
+
+async def untag(entry: Entry, repository: Repository, tag: str, at: float) -> Digest | None:
+    """Delete a tag, and the image with its last tag (ECR guide, "Deleting an image"); return the tag's digest.
+
+    Raises NamedByLists where the image would go and lists need it.
+    """
+    repository_id = await entry.repository_id(repository)
+    table = tables.tags
+    chosen = select(table.c.digest).where(table.c.repository_id == repository_id, table.c.tag == tag)
+    found = (await entry.connection.execute(chosen)).scalar()
+    if found is None:
+        return None
+    digest = parse_digest(found)
+    others = select(func.count()).where(
+        table.c.repository_id == repository_id, table.c.digest == found, table.c.tag != tag
+    )
+    if (await entry.connection.execute(others)).scalar_one():
+        await delete_tag(entry, repository, tag, at)
+    else:
+        await delete_image(entry, repository, digest, at)
+    return digest
+
+
 async def delete_tag(entry: Entry, repository: Repository, tag: str, at: float) -> bool:
     """Delete a tag; tell whether it was there."""
     repository_id = await entry.repository_id(repository)
-    removed = await _remove(entry, tables.tags, repository_id=repository_id, tag=tag)
+    removed = await remove(entry, tables.tags, repository_id=repository_id, tag=tag)
     if removed:
         entry.changes.append(Change("tag.deleted", repository, at, tag=tag))
     return removed > 0
@@ -72,13 +162,13 @@ async def delete_manifest(entry: Entry, repository: Repository, digest: Digest, 
     """Delete a manifest, its children's rows, and the tags that point at it; tell whether it was there."""
     repository_id = await entry.repository_id(repository)
     row = {"repository_id": repository_id, "digest": str(digest)}
-    removed = await _remove(entry, tables.manifests, **row)
+    removed = await remove(entry, tables.manifests, **row)
     if not removed:
         return False
     table = tables.tags
     pointing = select(table.c.tag).where(table.c.repository_id == repository_id, table.c.digest == str(digest))
     names = list((await entry.connection.execute(pointing.order_by(table.c.tag))).scalars())
-    await _remove(entry, table, **row)
+    await remove(entry, table, **row)
     entry.changes += [Change("tag.deleted", repository, at, digest, tag) for tag in names]
     entry.changes.append(Change("manifest.deleted", repository, at, digest))
     return True
@@ -89,7 +179,7 @@ async def link_blob(
 ) -> None:
     """Let `repository` serve a blob whose bytes are here."""
     repository_id = await entry.make_repository(repository, at)
-    _put_links(entry, repository_id, [Descriptor(media_type, digest, size)], at)
+    _put_links(entry, repository_id, [Descriptor(media_type, digest, size)], at, proven=True)
     detail = {"size": size, "media_type": media_type}
     entry.changes.append(Change("blob.linked", repository, at, digest, detail=detail))
 
@@ -98,7 +188,7 @@ async def unlink_blob(entry: Entry, repository: Repository, digest: Digest, at: 
     """Stop serving a blob in `repository`; tell whether it was served."""
     repository_id = await entry.repository_id(repository)
     await entry.write_links()
-    removed = await _remove(entry, tables.blob_links, repository_id=repository_id, digest=str(digest))
+    removed = await remove(entry, tables.blob_links, repository_id=repository_id, digest=str(digest))
     if removed:
         entry.changes.append(Change("blob.unlinked", repository, at, digest))
     return removed > 0
@@ -113,18 +203,42 @@ async def _put_children(entry: Entry, repository_id: int, digest: Digest, manife
     await put_rows(entry.connection, tables.manifest_children, list(rows.values()))
 
 
-def _put_links(entry: Entry, repository_id: int, blobs: Iterable[Descriptor], at: float) -> None:
-    """Let the transaction write them with the links of others, at its end."""
-    of = {"repository_id": repository_id, "linked_at": at}
+def _put_links(entry: Entry, repository_id: int, blobs: Iterable[Descriptor], at: float, *, proven: bool) -> None:
+    of = {"repository_id": repository_id, "linked_at": at, "proven": proven}
     for blob in blobs:
-        entry.links[repository_id, str(blob.digest)] = of | _described(blob)
+        entry.put_link(of | _described(blob))
+
+
+async def _image_size(entry: Entry, repository_id: int, manifest: Manifest) -> int:
+    """Sum what an image names; a list counts as its largest child here (ECR guide, "imageSizeInBytes")."""
+    if not manifest.manifests:
+        return sum(blob.size for blob in manifest.blobs)
+    table = tables.manifests
+    children = [str(child.digest) for child in manifest.manifests[:_CHILDREN_ASKED_MAX]]
+    largest = select(func.max(table.c.image_size)).where(
+        table.c.repository_id == repository_id, table.c.digest.in_(children)
+    )
+    return (await entry.connection.execute(largest)).scalar() or 0
+
+
+async def _kept(entry: Entry, row: Mapping[str, Any], at: float) -> dict[str, Any]:
+    """Say what a manifest that comes again keeps: its first push and its last pull. An archived one is restored."""
+    table = tables.manifests
+    same = select(table).where(table.c.repository_id == row["repository_id"], table.c.digest == row["digest"])
+    old = (await entry.connection.execute(same)).mappings().first()
+    if old is None:
+        return {"pushed_at": at, "status": "ACTIVE", "archived_at": None, "activated_at": None, "pulled_at": None}
+    kept = {name: old[name] for name in ("pushed_at", "archived_at", "activated_at", "pulled_at")}
+    if old["status"] != "ACTIVE":
+        kept["activated_at"] = at
+    return {**kept, "status": "ACTIVE"}
 
 
 def _described(descriptor: Descriptor) -> dict[str, Any]:
     return {"digest": str(descriptor.digest), "size": descriptor.size, "media_type": descriptor.media_type}
 
 
-async def _remove(entry: Entry, table: Table, **row: object) -> int:
+async def remove(entry: Entry, table: Table, **row: object) -> int:
     """Delete the rows that have these values; return how many there were."""
     found = await entry.connection.execute(
         delete(table).where(*(table.c[column] == value for column, value in row.items()))

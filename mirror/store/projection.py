@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 import lmdb
+import orjson
 
 from mirror.oci.digest import Digest, parse_digest
 from mirror.oci.media import OCTETS
@@ -41,8 +42,33 @@ class Projection:
             EFFECTS[change.kind](self, change, find_blob)
             self._transaction.put(CURSOR, COUNT.pack(change.seq), db=self._tables.meta)
 
-    def put_repository(self, repository: Repository) -> None:
-        self._transaction.put(repository.key(), b"", db=self._tables.repositories)
+    def put_repository(self, repository: Repository, settings: bytes) -> None:
+        self._transaction.put(repository.key(), settings, db=self._tables.repositories)
+
+    def drop_repository(self, repository: Repository) -> None:
+        """Forget a repository and all that it may serve."""
+        prefix = repository.key()
+        self._transaction.delete(prefix, db=self._tables.repositories)
+        for table in (self._tables.members, self._tables.tags, self._tables.documents):
+            with self._transaction.cursor(table) as cursor:
+                at_one = cursor.set_range(prefix)
+                while at_one and bytes(cursor.key()).startswith(prefix):
+                    at_one = cursor.delete()
+
+    def rename_repository(self, old: Repository, new: Repository) -> None:
+        """Let `new` serve what `old` did; all of it was proven or fetched, or cannot be fetched any more."""
+        tables = self._tables
+        for table in (tables.repositories, tables.members, tables.tags, tables.documents):
+            self._rename(table, old.key(), new.key())
+
+    def _rename(self, table: lmdb._Database, old: bytes, new: bytes) -> None:
+        with self._transaction.cursor(table) as cursor:
+            at_one = cursor.set_range(old)
+            while at_one and bytes(cursor.key()).startswith(old):
+                key, value = bytes(cursor.key()), bytes(cursor.value())
+                cursor.delete()
+                self._transaction.put(new + key[len(old) :], value, db=table)
+                at_one = cursor.set_range(old)
 
     def put_blob(self, digest: Digest, entry: BlobEntry) -> None:
         self._transaction.put(digest.key(), entry.pack(), db=self._tables.blobs)
@@ -51,6 +77,11 @@ class Projection:
 
     def has_blob(self, digest: Digest) -> bool:
         return self._transaction.get(digest.key(), db=self._tables.blobs) is not None
+
+    def serves(self, repository: Repository, digest: Digest) -> bool:
+        """Tell whether `repository` can serve a blob with nobody's help."""
+        member = self.member(repository, digest)
+        return member is not None and member.proven and self.has_blob(digest)
 
     def find_blob(self, digest: Digest, find: FindBlob) -> bool:
         """Put the entry of bytes that `find` can see unless it is there; tell whether it is now."""
@@ -78,15 +109,24 @@ class Projection:
     def put_manifest(self, repository: Repository, digest: Digest, media_type: str, size: int, whole: bool) -> None:
         """Make `digest` a manifest of `repository`; it stays a blob as well if it was one."""
         old = self.member(repository, digest)
-        linked = old is not None and old.linked
-        self.put_member(repository, digest, Member("manifest", media_type, size, whole, linked))
+        blob = {"linked": old.linked, "proven": old.proven} if old else {}
+        self.put_member(repository, digest, Member("manifest", media_type, size, whole, **blob))
 
-    def link(self, repository: Repository, digest: Digest, media_type: str, size: int) -> None:
-        """Make `digest` a blob of `repository`; it stays a manifest as well if it was one."""
+    def link(self, repository: Repository, digest: Digest, media_type: str, size: int, *, proven: bool) -> None:
+        """Make `digest` a blob of `repository`; it stays a manifest as well if it was one, and proven."""
         old = self.member(repository, digest)
-        is_manifest = old is not None and old.kind == "manifest"
-        member = replace(old, linked=True) if old and is_manifest else Member("blob", media_type, size, linked=True)
+        if old is None or old.kind == "blob":
+            # What a claim says of the size never replaces what is known.
+            size = old.size if old and old.proven and not proven else size
+            member = Member("blob", media_type, size, linked=True, proven=proven or bool(old and old.proven))
+        else:
+            member = replace(old, linked=True, proven=proven or old.proven)
         self.put_member(repository, digest, member)
+
+    def set_status(self, repository: Repository, digest: Digest, status: str) -> None:
+        member = self.member(repository, digest)
+        if member is not None:
+            self.put_member(repository, digest, replace(member, archived=status == "ARCHIVED"))
 
     def mark_whole(self, repository: Repository, digest: Digest) -> None:
         member = self.member(repository, digest)
@@ -115,8 +155,21 @@ class Projection:
 Effect = Callable[[Projection, Change, FindBlob], None]
 
 
-def _created(index: Projection, change: Change, _: FindBlob) -> None:
-    index.put_repository(change.repository)
+def _settled(index: Projection, change: Change, _: FindBlob) -> None:
+    index.put_repository(change.repository, orjson.dumps(change.detail))
+
+
+def _repository_deleted(index: Projection, change: Change, _: FindBlob) -> None:
+    index.drop_repository(change.repository)
+
+
+def _repository_renamed(index: Projection, change: Change, _: FindBlob) -> None:
+    new = change.repository
+    index.rename_repository(Repository(new.registry, change.detail["upstream"], change.detail["name"]), new)
+
+
+def _nothing(index: Projection, change: Change, _: FindBlob) -> None:
+    """Pulls do not need it."""
 
 
 def _manifest_put(index: Projection, change: Change, find: FindBlob) -> None:
@@ -124,26 +177,32 @@ def _manifest_put(index: Projection, change: Change, find: FindBlob) -> None:
     index.find_blob(change.named, find)
     index.put_manifest(change.repository, change.named, detail["media_type"], detail["size"], detail["whole"])
     for digest, size, media_type in detail["blobs"]:
-        index.link(change.repository, parse_digest(digest), media_type, size)
+        index.link(change.repository, parse_digest(digest), media_type, size, proven=change.repository.owned)
+
+
+def _manifest_status(index: Projection, change: Change, _: FindBlob) -> None:
+    index.set_status(change.repository, change.named, change.detail["status"])
 
 
 def _manifest_deleted(index: Projection, change: Change, _: FindBlob) -> None:
     old = index.member(change.repository, change.named)
     if old is not None and old.linked:
-        index.put_member(change.repository, change.named, Member("blob", OCTETS, old.size, linked=True))
+        blob = Member("blob", OCTETS, old.size, linked=True, proven=old.proven)
+        index.put_member(change.repository, change.named, blob)
     else:
         index.drop_member(change.repository, change.named)
 
 
 def _blob_linked(index: Projection, change: Change, find: FindBlob) -> None:
     index.find_blob(change.named, find)
-    index.link(change.repository, change.named, change.detail["media_type"], change.detail["size"])
+    detail = change.detail
+    index.link(change.repository, change.named, detail["media_type"], detail["size"], proven=True)
 
 
 def _blob_unlinked(index: Projection, change: Change, _: FindBlob) -> None:
     old = index.member(change.repository, change.named)
     if old is not None and old.kind == "manifest":
-        index.put_member(change.repository, change.named, replace(old, linked=False))
+        index.put_member(change.repository, change.named, replace(old, linked=False, proven=False))
     else:
         index.drop_member(change.repository, change.named)
 
@@ -157,9 +216,15 @@ def _tag_deleted(index: Projection, change: Change, _: FindBlob) -> None:
 
 
 EFFECTS: Final[Mapping[Kind, Effect]] = {
-    "repository.created": _created,
+    "repository.created": _settled,
+    "repository.changed": _settled,
+    "repository.deleted": _repository_deleted,
+    "repository.renamed": _repository_renamed,
+    "repository.document": _nothing,
+    "document.changed": _nothing,
     "manifest.put": _manifest_put,
     "manifest.deleted": _manifest_deleted,
+    "manifest.status": _manifest_status,
     "blob.linked": _blob_linked,
     "blob.unlinked": _blob_unlinked,
     "tag.set": _tag_set,

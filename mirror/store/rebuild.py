@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy import RowMapping, Table, func, select, tuple_
 
 from mirror.oci.digest import Digest, parse_digest
-from mirror.oci.names import Repository
+from mirror.oci.names import Repository, read_registry
 from mirror.store import tables
 from mirror.store.changelog import last_seq, read_changes
 from mirror.store.database import Database
@@ -60,9 +60,9 @@ def _step(
 ) -> Callable[[Projection], None]:
     def put(index: Projection) -> None:
         for row in rows:
-            repository = Repository(row["upstream"], row["name"])
+            repository = Repository(read_registry(row["registry"]), row["upstream"], row["name"])
             if table is tables.repositories:
-                index.put_repository(repository)
+                index.put_repository(repository, row["settings"].encode())
             elif table is tables.blob_links:
                 _put_link(index, repository, row, files)
             elif table is tables.manifests:
@@ -76,7 +76,7 @@ def _step(
 def _put_link(index: Projection, repository: Repository, row: RowMapping, files: Files) -> None:
     digest = parse_digest(row["digest"])
     index.find_blob(digest, files.entry)
-    index.link(repository, digest, row["media_type"], row["size"])
+    index.link(repository, digest, row["media_type"], row["size"], proven=row["proven"])
 
 
 def _put_manifest(
@@ -84,8 +84,9 @@ def _put_manifest(
 ) -> None:
     digest = parse_digest(row["digest"])
     index.find_blob(digest, files.entry)
-    whole = all(index.has_blob(blob) for blob in needed)
+    whole = all(index.serves(repository, blob) for blob in needed)
     index.put_manifest(repository, digest, row["media_type"], row["size"], whole)
+    index.set_status(repository, digest, row["status"])
 
 
 async def _needed(database: Database, manifests: _Rows) -> Mapping[tuple[int, str], list[Digest]]:
@@ -105,7 +106,9 @@ async def _pages(database: Database, table: Table) -> AsyncIterator[_Rows]:
     """Read a whole table by its primary key, each row with the name of its repository."""
     owner = tables.repositories
     key = tuple_(*table.primary_key.columns)
-    chosen = select(table) if table is owner else select(table, owner.c.upstream, owner.c.name).join(owner)
+    chosen = (
+        select(table) if table is owner else select(table, owner.c.registry, owner.c.upstream, owner.c.name).join(owner)
+    )
     page = chosen.order_by(*table.primary_key.columns).limit(PAGE_ROWS)
     where = page
     while True:

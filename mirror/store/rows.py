@@ -1,4 +1,4 @@
-"""Rows written whole, each over the one with its key if there is one: the same words for both engines."""
+"""Rows written whole, over those with their keys or only where there are none: the same words for both engines."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -15,8 +15,18 @@ async def put_rows(connection: AsyncConnection, table: Table, rows: Sequence[dic
         await connection.execute(_put_statement(table, connection.dialect.name), rows)
 
 
+async def add_rows(connection: AsyncConnection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Write those of `rows` whose key is not there yet."""
+    if rows:
+        await connection.execute(_insert(table, connection.dialect.name).on_conflict_do_nothing(), rows)
+
+
 @cache
 def _put_statement(table: Table, dialect: str) -> "sqlite.Insert | postgresql.Insert":
-    statement = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    statement = _insert(table, dialect)
     others = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
     return statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=others)
+
+
+def _insert(table: Table, dialect: str) -> "sqlite.Insert | postgresql.Insert":
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)

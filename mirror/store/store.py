@@ -20,15 +20,21 @@ import lmdb
 import structlog
 
 from mirror.oci.digest import Digest, parse_digest
+from mirror.oci.names import Registry
+from mirror.store.adoption import adopt
 from mirror.store.catalog import Catalog
 from mirror.store.changelog import last_seq, recent_changes
 from mirror.store.changes import Change
+from mirror.store.cursors import Cursors
 from mirror.store.database import Database
 from mirror.store.disk import sync_directory
+from mirror.store.documents import Documents, read_documents
 from mirror.store.environment import IndexDamaged
 from mirror.store.files import Files
+from mirror.store.images import Images
 from mirror.store.index import Index
 from mirror.store.ledger import Ledger
+from mirror.store.news import News
 from mirror.store.rebuild import Progress, rebuild, replay
 from mirror.store.uploads import Uploads
 from mirror.store.verify import missing
@@ -49,29 +55,50 @@ class Store:
     uploads: Uploads
     index: Index
     catalog: Catalog
+    images: Images
+    documents: Documents
+    cursors: Cursors
+    news: News
     database: Database
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, root: Path, spawn: Spawn, *, rebuilt: bool = False, progress: Progress | None = None
+        cls,
+        root: Path,
+        spawn: Spawn,
+        *,
+        home: Registry,
+        rebuilt: bool = False,
+        progress: Progress | None = None,
     ) -> AsyncIterator["Store"]:
         """Open the store at `root`, making it if need be; `rebuilt` builds the index anew whatever its state.
 
-        `spawn` starts the ledger's loop in a task of the node; it ends when this block does. Raises StoreLocked,
-        StorageFull and OSError.
+        `home` is the registry of what was stored before there were several. `spawn` starts the ledger's loop in a
+        task of the node; it ends when this block does. Raises StoreLocked, StorageFull and OSError.
         """
         async with AsyncExitStack() as stack:
             files = await asyncio.to_thread(Files, root)
             stack.callback(files.close)
             database = await Database.open(root / "mirror.db")
             stack.push_async_callback(database.close)
+            await adopt(database, home)
             index = await _open_index(root / "index.lmdb", database, files, progress, rebuilt=rebuilt)
             stack.push_async_callback(index.close)
             # The names of the database and the index are new after a first start; nothing else makes them safe.
             await asyncio.to_thread(sync_directory, root)
-            ledger = Ledger(database, index, files)
-            store = cls(files, Uploads(files), index, Catalog(database, ledger), database)
+            ledger = Ledger(database, index, files, await read_documents(database))
+            store = cls(
+                files=files,
+                uploads=Uploads(files),
+                index=index,
+                catalog=Catalog(database, ledger),
+                images=Images(database, ledger),
+                documents=Documents(ledger),
+                cursors=Cursors(database, ledger),
+                news=ledger.news,
+                database=database,
+            )
             replayed = await replay(database, index, files)
             await _look_at_recent(store)
             spawn(ledger.run(), "store.ledger")

@@ -8,12 +8,14 @@ from typing import Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Double,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     Table,
@@ -37,10 +39,12 @@ repositories: Final = Table(
     "repositories",
     metadata,
     Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("registry", Text, nullable=False),
     Column("upstream", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("created_at", Double, nullable=False),
-    UniqueConstraint("upstream", "name"),
+    Column("settings", Text, nullable=False),  # JSON; its shape is rules/repositories.py's
+    UniqueConstraint("registry", "upstream", "name"),
 )
 
 
@@ -59,6 +63,11 @@ manifests: Final = Table(
     Column("subject", Text),
     Column("annotations", Text, nullable=False),
     Column("pushed_at", Double, nullable=False),
+    Column("image_size", BigInteger, nullable=False),  # of what it names; of a list that of its largest child
+    Column("status", Text, nullable=False),  # ACTIVE or ARCHIVED
+    Column("archived_at", Double),
+    Column("activated_at", Double),
+    Column("pulled_at", Double),
     PrimaryKeyConstraint("repository_id", "digest"),
     Index(None, "repository_id", "subject"),
 )
@@ -87,6 +96,7 @@ blob_links: Final = Table(
     Column("size", BigInteger, nullable=False),
     Column("media_type", Text, nullable=False),
     Column("linked_at", Double, nullable=False),
+    Column("proven", Boolean, nullable=False),  # else a manifest of an upstream's claims it, and no more
     PrimaryKeyConstraint("repository_id", "digest"),
     Index(None, "digest"),
 )
@@ -102,11 +112,41 @@ tags: Final = Table(
     Index(None, "repository_id", "digest"),
 )
 
+repository_documents: Final = Table(
+    "repository_documents",
+    metadata,
+    _repository_id(),
+    Column("kind", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    PrimaryKeyConstraint("repository_id", "kind"),
+)
+
+documents: Final = Table(
+    "documents",
+    metadata,
+    Column("owner", Text, nullable=False),  # a registry, or "" for the node
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    PrimaryKeyConstraint("owner", "kind", "name"),
+)
+
+cursors: Final = Table(
+    "cursors",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("updated_at", Double, nullable=False),
+)
+
 changes: Final = Table(
     "changes",
     metadata,
     Column("seq", _Id, primary_key=True, autoincrement=True),
     Column("at", Double, nullable=False),
+    Column("registry", Text, nullable=False),
     Column("upstream", Text, nullable=False),
     Column("repository", Text, nullable=False),
     Column("kind", Text, nullable=False),

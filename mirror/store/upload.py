@@ -32,11 +32,23 @@ _READ_BYTES: Final = 1024 * 1024
 SYNC_EVERY_BYTES: Final = 64 * 1024 * 1024  # synced on the way: the last fsync of a 5 GB upload must not take 30 s
 
 
-class Note(msgspec.Struct, frozen=True):
+class Parts(msgspec.Struct, frozen=True):
+    """The parts of an upload that comes in parts (bytes; 0: none): the latest, and the smallest of those before it."""
+
+    last: int = 0
+    smallest: int = 0
+
+    def and_one(self, size: int) -> "Parts":
+        """Return these parts and one more."""
+        return Parts(size, min((known for known in (self.last, self.smallest) if known), default=0))
+
+
+class Note(msgspec.Struct, frozen=True, omit_defaults=True):
     """What lies beside the bytes of a session, so that a restart knows whose they are."""
 
-    upstream: str
+    registry: str
     name: str
+    parts: Parts = Parts()
 
 
 class Upload:
@@ -46,6 +58,7 @@ class Upload:
         self.session = session
         self.repository = repository
         self.offset = 0  # bytes that are in the file and in the hash
+        self.parts = Parts()
         self.touched_at = time.time()  # unix seconds, as the times of the files beside it
         self._files = files
         self._path = files.upload_path(session)
@@ -65,6 +78,15 @@ class Upload:
         with self._alone():
             await write_behind(chunks, self._write, lambda _: True)
 
+    async def append_part(self, part: bytes) -> None:
+        """Add a part of the AWS API at the offset, whole or not at all, and take note of its size."""
+
+        async def once() -> AsyncIterator[bytes]:
+            yield part
+
+        with self._alone():
+            await write_behind(once(), self._write_part, lambda _: True)
+
     async def finish(self, digest: Digest) -> BlobEntry:
         """Publish the bytes as `digest` and end the session; the answer is what the index should say of them.
 
@@ -82,8 +104,9 @@ class Upload:
             await asyncio.to_thread(self._drop)
             self._ended(self.session)
 
-    def resume(self) -> None:
-        """Take up the bytes that an earlier process left: hash them again. Blocks."""
+    def resume(self, parts: Parts) -> None:
+        """Take up the bytes, in these parts, that an earlier process left: hash them again. Blocks."""
+        self.parts = parts
         with full_disk_refused(), self._pen:
             self._hash = _hash_file(self._path, "sha256")
             self.offset = self._path.stat().st_size
@@ -103,7 +126,7 @@ class Upload:
         """Add `batch` whole or not at all: file, hash and offset agree whatever happens."""
         with full_disk_refused(), self._pen:
             if self.offset == 0:
-                self._write_note()
+                self._write_note(self.parts)
             with self._open() as file:
                 file.writelines(batch)
                 self._unsynced += sum(map(len, batch))
@@ -115,6 +138,15 @@ class Upload:
                 self._hash.update(chunk)
             self.offset += sum(map(len, batch))
 
+    def _write_part(self, batch: Sequence[bytes]) -> None:
+        """Write a part, then its size: a crash loses the size of one part at most, which refuses nobody."""
+        self._write(batch)
+        parts = self.parts.and_one(sum(map(len, batch)))
+        if parts != self.parts:
+            with full_disk_refused(), self._pen:
+                self._write_note(parts)
+        self.parts = parts
+
     def _open(self) -> BinaryIO:
         """Open the file at the offset: what a failed write left behind it is cut off."""
         file = open_private(self._path)
@@ -122,11 +154,11 @@ class Upload:
             file.truncate(self.offset)
         return file
 
-    def _write_note(self) -> None:
+    def _write_note(self, parts: Parts) -> None:
         """Comes with the first bytes: before them there is nothing that a restart could lose."""
         with open_private(note_path(self._path)) as file:
             file.truncate(0)
-            file.write(msgspec.json.encode(Note(self.repository.upstream, self.repository.name)))
+            file.write(msgspec.json.encode(Note(str(self.repository.registry), self.repository.name, parts)))
 
     def _publish(self, digest: Digest) -> BlobEntry:
         with full_disk_refused(), self._pen:

@@ -12,7 +12,7 @@ from uuid import uuid4
 import msgspec
 
 from mirror.oci.errors import BlobUploadUnknown, Unavailable
-from mirror.oci.names import Repository
+from mirror.oci.names import Repository, read_registry
 from mirror.store.files import Files
 from mirror.store.upload import Note, Upload, note_path
 
@@ -67,8 +67,8 @@ class Uploads:
         try:
             with note_path(path).open("rb") as file:
                 note = msgspec.json.decode(file.read(NOTE_BYTES_MAX), type=Note)
-            upload = Upload(self._files, session, Repository(note.upstream, note.name), self._end)
-            upload.resume()
+            upload = Upload(self._files, session, Repository(read_registry(note.registry), "", note.name), self._end)
+            upload.resume(note.parts)
         except (FileNotFoundError, msgspec.DecodeError):
             _unknown()
         return upload

@@ -5,6 +5,7 @@ with a checked answer or an error of `oci.errors`; a 404 of ours is a 404 that u
 """
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final, Literal
@@ -18,7 +19,7 @@ from mirror.oci.errors import BlobUnknown, ManifestUnknown, NameUnknown
 from mirror.oci.names import Reference
 from mirror.rules.freshness import Need
 from mirror.rules.routing import UpstreamRule
-from mirror.upstream.addresses import FORBIDDEN, Guard, Network
+from mirror.upstream.addresses import FORBIDDEN, AddressInfo, Guard, Network
 from mirror.upstream.blobs import Blobs
 from mirror.upstream.body import BlobBody, read_small, refuse_page
 from mirror.upstream.calls import Calls
@@ -27,7 +28,7 @@ from mirror.upstream.health import Health
 from mirror.upstream.limits import SMALL_BYTES_MAX, TAGS_PER_PAGE, Limits
 from mirror.upstream.manifests import FetchedManifest, ManifestHead, read_head, read_manifest
 from mirror.upstream.pages import read_referrers, read_tags
-from mirror.upstream.password import Credential
+from mirror.upstream.password import Credential, Login
 from mirror.upstream.sessions import Sessions
 from mirror.upstream.wire import Wire
 
@@ -50,15 +51,21 @@ class Upstream:
         clocks: Limits | None = None,
         resolver: AbstractResolver | None = None,
         forbidden: Sequence[Network] = FORBIDDEN,
+        credential: Login | None = None,
+        asked_for: bool = False,
     ) -> None:
+        """Make a client. `credential` says user name and password, in place of the rule's own.
+
+        `asked_for`: a call of the API named this upstream, not the operator's file, so its address is checked too.
+        """
         self.rule = rule
         self._base = URL(rule.url.rstrip("/") + "/v2/")
         clocks = clocks or Limits()
-        guard = Guard(forbidden)
+        guard = _AskedForGuard(forbidden) if asked_for else Guard(forbidden)
         self._sessions = Sessions(rule, clocks=clocks, guard=guard, user_agent=user_agent, resolver=resolver)
         self._health = Health(rule.name)
         wire = Wire(self._sessions, self._health, clocks)
-        conversation = Conversation(self._sessions.home, wire, Credential(rule), self._health)
+        conversation = Conversation(self._sessions.home, wire, Credential(rule, credential), self._health)
         self._calls = Calls(conversation, self._health, clocks)
         self._blobs = Blobs(rule.name, self._sessions.home, self._calls, clocks)
 
@@ -75,6 +82,11 @@ class Upstream:
         """Find out whether the registry answers at all; below 500 any answer will do."""
         async with self._calls.admitted(need):
             await self._calls.conversation.ping(self._base)
+
+    async def log_in(self, need: Need) -> None:
+        """Find out whether the registry lets us in, with our credential where it wants one. Raises UpstreamDenied."""
+        async with self._calls.answer(Ask("GET", self._base, "what every caller may read"), need):
+            pass
 
     async def head_manifest(self, name: str, reference: Reference, need: Need) -> ManifestHead:
         """Ask what `reference` names. Never turns into a GET. Raises ManifestUnknown."""
@@ -132,6 +144,18 @@ class Upstream:
     def _url(self, name: str, rest: str) -> URL:
         """Join without decoding anything: names and references are inside their grammars already."""
         return URL(f"{self._base}{name}/{rest}", encoded=True)
+
+
+class _AskedForGuard(Guard):
+    """A guard that lets nobody have the node talk to its own link (RELIABILITY A18): the metadata service is there.
+
+    Private addresses are let through: a registry of one's own network is what such rules are made for.
+    """
+
+    def home_socket(self, info: AddressInfo) -> socket.socket:
+        # Called for what it finds out: whether home is private. What is then still refused is forbidden to everybody.
+        super().home_socket(info).close()
+        return self.away_socket(info)
 
 
 def _scope(name: str) -> str:

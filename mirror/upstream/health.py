@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from mirror import telemetry
-from mirror.oci.errors import UpstreamUnavailable
+from mirror.oci.errors import UpstreamThrottled, UpstreamUnavailable
 from mirror.rules.freshness import Need
 from mirror.upstream.breaker import Breaker
 from mirror.upstream.budget import Budget
@@ -32,7 +32,7 @@ class Health:
         now = time.monotonic()
         wait_s = self.budget.wait_s(need, now)
         if wait_s:
-            raise self._not_now("has few calls left for us, or none", wait_s)
+            raise self._throttled("has few calls left for us, or none", wait_s)
         if not self.breaker.enter(now):
             raise self._not_now(
                 f"is not asked after repeated failures ({self.breaker.reason})", self.breaker.wait_s(now)
@@ -60,10 +60,16 @@ class Health:
         if self.breaker.last_success_at < started_at:
             self.failed("no answer in time")
 
-    def throttled(self, response: aiohttp.ClientResponse) -> UpstreamUnavailable:
+    def throttled(self, response: aiohttp.ClientResponse) -> UpstreamThrottled:
         """Take note of a 429 (or a 503 with a time) and return what to raise."""
-        return self._not_now("asks us to wait", self.budget.pause(response.headers, time.monotonic(), time.time()))
+        return self._throttled("asks us to wait", self.budget.pause(response.headers, time.monotonic(), time.time()))
+
+    def _throttled(self, why: str, wait_s: float) -> UpstreamThrottled:
+        return UpstreamThrottled(f"upstream {self.upstream} {why}", headers=_retry_after(wait_s))
 
     def _not_now(self, why: str, wait_s: float) -> UpstreamUnavailable:
-        seconds = max(1, math.ceil(wait_s))
-        return UpstreamUnavailable(f"upstream {self.upstream} {why}", headers={"Retry-After": str(seconds)})
+        return UpstreamUnavailable(f"upstream {self.upstream} {why}", headers=_retry_after(wait_s))
+
+
+def _retry_after(wait_s: float) -> dict[str, str]:
+    return {"Retry-After": str(max(1, math.ceil(wait_s)))}

@@ -4,6 +4,7 @@ from typing import Final
 
 from mirror import telemetry
 
+LAYERS: Final = "/layers/"  # what follows is a key to a layer; a query is cut by the log itself
 TARGET_CHARS_MAX: Final = 500
 
 
@@ -16,4 +17,6 @@ class AccessLog:
 
     def note(self, method: str, target: str, status: int, remote: str | None) -> None:
         if self.enabled:
+            if target.startswith(LAYERS):
+                target = f"{LAYERS}..."
             self._log.info("request", method=method, target=target[:TARGET_CHARS_MAX], status=status, remote=remote)

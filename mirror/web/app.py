@@ -1,86 +1,128 @@
-"""One way in for every request: read, look up in the table, check, do, answer.
+"""One way in for every request: read, look up in the table, let in, do, answer.
 
 The table is the API: a path and method that are not in it are refused.
 """
 
 import asyncio
+import time
+import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 import structlog
 from aiohttp import web
 
 from mirror import telemetry
-from mirror.oci.errors import RegistryError, Unsupported
+from mirror.oci.errors import RegistryError, RequestInvalid, Unsupported
+from mirror.oci.names import Registry, Repository
 from mirror.oci.paths import Kind, Route, parse_path
-from mirror.rules.access import Action
+from mirror.registry.authority import Circumstances
+from mirror.rules.access.actions import Step
 from mirror.web.access_log import AccessLog
+from mirror.web.admission import Admission
 from mirror.web.distribution import Distribution
-from mirror.web.door import Door
 from mirror.web.gate import read_target
 from mirror.web.ops import Ops
 from mirror.web.refusals import refuse
 from mirror.web.uploads import UploadHandlers
+from mirror.web.visit import Visit
 
-Handler = Callable[[web.BaseRequest, Route, str], Awaitable[web.StreamResponse]]
-Operation = tuple[Action | None, Handler]
+Handler = Callable[[web.BaseRequest, Visit], Awaitable[web.StreamResponse]]
+Page = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Operation = tuple[Step, Handler]
 
 log: Final = structlog.get_logger()
+
+
+class Witness(Protocol):
+    """Who is told of what was done, and of what was refused."""
+
+    def saw(self, visit: Visit, step: Step, request_id: str, error: RegistryError | None) -> None: ...
+
+    def refused(
+        self, route: Route, host: str, step: Step | None, now: Circumstances, request_id: str, error: RegistryError
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """What is not the docker protocol: whole paths, and the beginnings of paths, each with its handler."""
+
+    whole: Mapping[str, Page]
+    below: Mapping[str, Page]
+
+    def find(self, path: str) -> Page | None:
+        page = self.whole.get(path)
+        if page is None:
+            page = next((page for prefix, page in self.below.items() if path.startswith(prefix)), None)
+        return page
 
 
 class App:
     """The node's request handler."""
 
     def __init__(
-        self, door: Door, distribution: Distribution, uploads: UploadHandlers, ops: Ops, access: AccessLog
+        self,
+        admission: Admission,
+        distribution: Distribution,
+        uploads: UploadHandlers,
+        ops: Ops,
+        pages: Pages,
+        access: AccessLog,
+        witness: Witness,
     ) -> None:
-        self._door = door
+        self._admission = admission
+        self._distribution = distribution
         self._access = access
-        self._ops: Mapping[str, Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]] = {
-            "/healthz": ops.healthz,
-            "/readyz": ops.readyz,
-            "/metrics": ops.metrics,
-        }
+        self._witness = witness
+        self._ops: Mapping[str, Page] = {"/healthz": ops.healthz, "/readyz": ops.readyz, "/metrics": ops.metrics}
+        self._pages = pages
         self._table: Mapping[Kind, Mapping[str, Operation]] = {
-            "base": {"GET": (None, distribution.base), "HEAD": (None, distribution.base)},
-            "catalog": {"GET": ("pull", distribution.get_catalog), "HEAD": ("pull", distribution.get_catalog)},
-            "tags": {"GET": ("pull", distribution.get_tags), "HEAD": ("pull", distribution.get_tags)},
-            "referrers": {"GET": ("pull", distribution.get_referrers), "HEAD": ("pull", distribution.get_referrers)},
+            "tags": _read("list_tags", distribution.get_tags),
+            "referrers": _read("list_referrers", distribution.get_referrers),
             "manifest": {
-                "GET": ("pull", distribution.get_manifest),
-                "HEAD": ("pull", distribution.get_manifest),
-                "PUT": ("push", distribution.put_manifest),
-                "DELETE": ("delete", distribution.delete_manifest),
+                **_read("get_manifest", distribution.get_manifest),
+                "PUT": ("put_manifest", distribution.put_manifest),
+                "DELETE": ("delete_manifest", distribution.delete_manifest),
             },
             "blob": {
-                "GET": ("pull", distribution.get_blob),
-                "HEAD": ("pull", distribution.head_blob),
-                "DELETE": ("delete", distribution.delete_blob),
+                "GET": ("get_blob", distribution.get_blob),
+                "HEAD": ("head_blob", distribution.head_blob),
+                "DELETE": ("delete_manifest", distribution.delete_blob),
             },
-            "uploads": {"POST": ("push", uploads.post)},
+            "uploads": {"POST": ("start_upload", uploads.post)},
             "upload": {
-                "GET": ("push", uploads.get),
-                "PATCH": ("push", uploads.patch),
-                "PUT": ("push", uploads.put),
-                "DELETE": ("push", uploads.delete),
+                "GET": ("append_upload", uploads.get),
+                "PATCH": ("append_upload", uploads.patch),
+                "PUT": ("finish_upload", uploads.put),
+                "DELETE": ("append_upload", uploads.delete),
             },
         }
 
+    @property
+    def steps(self) -> Mapping[Kind, Mapping[str, Step]]:
+        """The docker protocol as it stands here: each route's methods, and the step that each of them is."""
+        return {kind: {method: step for method, (step, _) in methods.items()} for kind, methods in self._table.items()}
+
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; the only `except RegistryError` of the door."""
-        route = "other"
+        kind = "other"
         if request.protocol.writing_paused:
             # A client that asks on without reading waits for itself, and costs the memory of one answer.
             await request.writer.drain()
         try:
             path, query = read_target(request)
-            ops = self._ops.get(path)
+            ops, page = self._ops.get(path), self._pages.find(path)
             if ops is not None:
                 _check_method(request.method, ("GET", "HEAD"), path)
                 return await ops(request)
-            found = parse_path(path)
-            route = found.kind
-            response = await self._handler(request.method, found)(request, found, query)
+            if page is not None:
+                response = await page(request)
+            else:
+                route = parse_path(path)
+                kind = route.kind
+                response = await self._answer(request, route, query)
         except RegistryError as error:
             response = refuse(error)
         except (ConnectionError, asyncio.CancelledError):
@@ -90,19 +132,71 @@ class App:
             response = refuse(RegistryError("the node failed to answer; its log says why"))
         if not request.content.is_eof():
             response.force_close()  # an unread body must not be read as the next request
-        telemetry.answered(request.method, route, response.status, "normal")
+        telemetry.answered(request.method, kind, response.status, "normal")
         if request.method != "HEAD":
             telemetry.RESPONSE_BYTES.inc(response.content_length or 0)
         self._access.note(request.method, request.raw_path, response.status, request.remote)
         return response
 
-    def _handler(self, method: str, route: Route) -> Handler:
+    async def _answer(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:
+        if route.kind in ("base", "catalog"):
+            return await self._answer_general(request, route, query)
         operations = self._table[route.kind]
-        _check_method(method, operations, route.kind)
-        action, handler = operations[method]
-        if action is not None:
-            self._door.check(action)
-        return handler
+        _check_method(request.method, operations, route.kind)
+        step, handler = operations[request.method]
+        now, request_id = circumstances(request), str(uuid.uuid4())
+        host, credential = _host(request), _credential(request)
+        try:
+            visit = await self._admission.admit(host, credential, route, query, step, now)
+        except RegistryError as error:
+            self._witness.refused(route, host, step, now, request_id, error)
+            raise
+        try:
+            response = await handler(request, visit)
+        except RegistryError as error:
+            self._witness.saw(visit, step, request_id, error)
+            raise
+        self._witness.saw(visit, step, request_id, None)
+        return response
+
+    async def _answer_general(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:
+        """Answer what is about no repository."""
+        _check_method(request.method, ("GET", "HEAD"), route.kind)
+        now = circumstances(request)
+        place, caller = await self._admission.enter(_host(request), _credential(request), now)
+        self._admission.welcome(place, caller)
+        if route.kind == "base":
+            return self._distribution.base()
+        if place.registry is None:
+            raise Unsupported("the public registries are listed by their API, not here")
+        nothing = Repository(Registry(place.registry.account), "", "")
+        return await self._distribution.get_catalog(Visit(route, query, place, nothing, caller, now))
+
+
+def circumstances(request: web.BaseRequest) -> Circumstances:
+    """Say of a request what conditions of policies may ask."""
+    return Circumstances(
+        source_ip=request.remote or "",
+        user_agent=request.headers.get("User-Agent", ""),
+        secure=request.secure,
+        at=time.time(),
+    )
+
+
+def _host(request: web.BaseRequest) -> str:
+    return request.headers.get("Host", "")
+
+
+def _credential(request: web.BaseRequest) -> str:
+    """Return the Authorization header. Raises RequestInvalid where there are two: none of ours to choose from."""
+    found = request.headers.getall("Authorization", ())
+    if len(found) > 1:
+        raise RequestInvalid("two Authorization headers")
+    return found[0] if found else ""
+
+
+def _read(step: Step, handler: Handler) -> Mapping[str, Operation]:
+    return {"GET": (step, handler), "HEAD": (step, handler)}
 
 
 def _check_method(method: str, allowed: Collection[str], of: str) -> None:

@@ -14,7 +14,8 @@ from aiohttp import web, web_protocol
 
 from mirror import telemetry
 from mirror.oci.errors import RegistryError, RequestInvalid
-from mirror.web.express import Express, FileAnswer, Verdict
+from mirror.web.blocks import Verdict
+from mirror.web.express import Express, FileAnswer
 from mirror.web.refusals import refuse
 from mirror.web.slow import SlowClock
 

@@ -20,8 +20,7 @@ from mirror.oci.errors import (
     UpstreamError,
 )
 from mirror.oci.manifest import MANIFEST_BYTES_MAX
-from mirror.oci.names import Repository, parse_name, parse_tag
-from mirror.oci.paths import Route
+from mirror.oci.names import Registry, Repository, parse_name, parse_tag
 from mirror.registry.discovery import Discovery, referrers_index
 from mirror.registry.pull import PullManifests, stale_headers
 from mirror.registry.pull_blobs import PullBlobs
@@ -29,12 +28,13 @@ from mirror.web.door import Door
 from mirror.web.gate import check_plain, read_query, read_values
 from mirror.web.heads import Headers, blob_headers, last_headers, manifest_headers
 from mirror.web.send import SmallBody, chunks_of, send, send_blob
+from mirror.web.visit import Visit
 
 PAGE_MAX: Final = 1_000  # entries of one list (RELIABILITY A1)
 
 
 class Distribution:
-    """Handlers of manifests, blobs and lists. All take (request, route, query text)."""
+    """Handlers of manifests, blobs and lists. All but two take (request, visit)."""
 
     def __init__(self, door: Door, *, manifests: PullManifests, blobs: PullBlobs, discovery: Discovery) -> None:
         self._door = door
@@ -44,20 +44,23 @@ class Distribution:
 
     # Pull.
 
-    async def base(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:  # noqa: ARG002
-        """Answer `/v2/`: always 200 while alive, else podman skips the node (CLIENTS quirk 15)."""
+    def base(self) -> web.StreamResponse:
+        """Answer `/v2/`: 200 while alive, or the challenge before it, else podman skips it (CLIENTS quirk 15)."""
         headers = [("Content-Type", "application/json"), ("Docker-Distribution-Api-Version", "registry/2.0")]
         return answer(200, headers, b"{}")
 
-    async def get_manifest(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:
+    async def get_manifest(self, request: web.BaseRequest, visit: Visit) -> web.StreamResponse:
         try:
-            found = await self._manifests.pull(self._door.repository(route.name, query), route.reference)
+            found = await self._manifests.pull(visit.repository, visit.route.reference)
         except UpstreamError as error:
-            if request.method == "HEAD" and self._door.claimable(route, query):
-                raise ManifestUnknown(f"{route.name} is not here, and upstream failed: {error.message}") from None
+            if request.method == "HEAD" and self._door.claimable(visit):
+                name = visit.route.name
+                raise ManifestUnknown(f"{name} is not here, and upstream failed: {error.message}") from None
             raise
-        by_tag = isinstance(route.reference, str)
-        headers = manifest_headers(str(found.digest), found.media_type, len(found.data), by_tag=by_tag)
+        by_tag = isinstance(visit.route.reference, str)
+        headers = manifest_headers(
+            str(found.digest), found.media_type, len(found.data), by_tag=by_tag, shared=visit.shared
+        )
         headers += found.headers.items()
         if is_same(request, str(found.digest)):
             return not_modified(headers)
@@ -65,55 +68,65 @@ class Distribution:
             return answer(200, headers, found.data)
         return await send(request, headers, len(found.data), SmallBody(found.data))
 
-    async def get_blob(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:
-        blob = await self._blobs.pull(self._door.repository(route.name, query), route.digest)
-        headers = blob_headers(str(route.digest), blob.size)
-        if is_same(request, str(route.digest)):
+    async def get_blob(self, request: web.BaseRequest, visit: Visit) -> web.StreamResponse:
+        digest = visit.route.digest
+        blob = await self._blobs.pull(visit.repository, digest)
+        headers = blob_headers(str(digest), blob.size, shared=visit.shared)
+        if is_same(request, str(digest)):
             blob.close()
             return not_modified(headers)
         return await send_blob(request, headers, blob)
 
-    async def head_blob(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:
-        repository = self._door.repository(route.name, query)
-        if self._door.claimable(route, query) and self._door.index.member(repository, route.digest) is None:
-            raise BlobUnknown(f"{route.name} has no blob {route.digest}")
-        size = await self._blobs.size(repository, route.digest)
-        headers = blob_headers(str(route.digest), size)
-        return not_modified(headers) if is_same(request, str(route.digest)) else answer(200, headers)
+    async def head_blob(self, request: web.BaseRequest, visit: Visit) -> web.StreamResponse:
+        repository, digest = visit.repository, visit.route.digest
+        if self._door.claimable(visit) and self._door.index.member(repository, digest) is None:
+            raise BlobUnknown(f"{visit.route.name} has no blob {digest}")
+        size = await self._blobs.size(repository, digest)
+        headers = blob_headers(str(digest), size, shared=visit.shared)
+        return not_modified(headers) if is_same(request, str(digest)) else answer(200, headers)
 
     # Discovery.
 
-    async def get_tags(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:  # noqa: ARG002
-        fields = read_query(query)
-        listing = await self._discovery.tags(self._door.repository(route.name, query))
+    async def get_tags(self, request: web.BaseRequest, visit: Visit) -> web.StreamResponse:  # noqa: ARG002
+        fields = read_query(visit.query)
+        listing = await self._discovery.tags(visit.repository)
         last, limit = fields.get("last", ""), read_limit(fields)
         page = [tag for tag in listing.items if tag > last][: limit + 1]
         headers: Headers = [("Content-Type", "application/json"), *stale_headers(listing.stale_s).items()]
-        headers += self._link(f"/v2/{route.name}/tags/list", fields, page, limit)
-        return answer(200, headers, orjson.dumps({"name": route.name, "tags": page[:limit]}))
+        headers += self._link(f"/v2/{visit.route.name}/tags/list", fields, page, limit)
+        return answer(200, headers, orjson.dumps({"name": visit.route.name, "tags": page[:limit]}))
 
-    async def get_referrers(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:  # noqa: ARG002
-        listing = await self._discovery.referrers(self._door.repository(route.name, query), route.digest)
-        artifact_type = read_query(query).get("artifactType")
+    async def get_referrers(self, request: web.BaseRequest, visit: Visit) -> web.StreamResponse:  # noqa: ARG002
+        listing = await self._discovery.referrers(visit.repository, visit.route.digest)
+        artifact_type = read_query(visit.query).get("artifactType")
         headers: Headers = [("Content-Type", media.OCI_INDEX), *stale_headers(listing.stale_s).items()]
         if artifact_type is not None:
             headers.append(("OCI-Filters-Applied", "artifactType"))
         return answer(200, headers, referrers_index(listing.items, artifact_type))
 
-    async def get_catalog(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:  # noqa: ARG002
-        fields = read_query(query)
+    async def get_catalog(self, visit: Visit) -> web.StreamResponse:
+        """List the repositories that the visitor may pull from (RELIABILITY A10)."""
+        self._door.admission.check_listing(visit)
+        fields = read_query(visit.query)
         limit = read_limit(fields)
-        last = self._catalog_last(fields.get("last", ""))
-        found = await self._discovery.repositories(last, limit + 1)
-        page = [self._door.routing.address(repository) for repository in found]
+        last = self._catalog_last(visit.registry, fields.get("last", ""))
+        page: list[str] = []
+        while len(page) <= limit and (found := await self._discovery.repositories(visit.registry, last, PAGE_MAX + 1)):
+            page += [self._door.routing.address(one) for one in found if self._listed(visit, one)]
+            last = found[-1]
+        page = page[: limit + 1]
         headers: Headers = [("Content-Type", "application/json"), *self._link("/v2/_catalog", fields, page, limit)]
         return answer(200, headers, orjson.dumps({"repositories": page[:limit]}))
 
-    def _catalog_last(self, last: str) -> Repository | None:
+    def _listed(self, visit: Visit, repository: Repository) -> bool:
+        may = self._door.admission.may
+        return may(visit, "list_repositories", repository) or may(visit, "get_manifest", repository)
+
+    def _catalog_last(self, registry: Registry, last: str) -> Repository | None:
         if not last:
             return None
         try:
-            return self._door.routing.route(parse_name(last), None, lambda _: True)
+            return self._door.routing.push_target(registry, parse_name(last), None)
         except NameInvalid as error:
             raise QueryInvalid(f"last={last[:100]!r}: {error.message}") from None
 
@@ -126,15 +139,15 @@ class Distribution:
 
     # Management.
 
-    async def put_manifest(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:
+    async def put_manifest(self, request: web.BaseRequest, visit: Visit) -> web.StreamResponse:
         check_plain(request)
-        repository = self._door.target(route.name, query)
+        self._door.check_there(visit)
         data = await self._read_manifest(request)
-        tags = tuple(parse_tag(tag) for tag in read_values(query, "tag"))
+        tags = tuple(parse_tag(tag) for tag in read_values(visit.query, "tag"))
         kind = request.headers.get("Content-Type", "")
-        pushed = await self._door.push.put_manifest(repository, route.reference, data, kind, tags)
+        pushed = await self._door.push.put_manifest(visit.repository, visit.route.reference, data, kind, tags)
         headers: Headers = [
-            ("Location", self._door.address(f"/v2/{route.name}/manifests/{pushed.digest}")),
+            ("Location", self._door.address(f"/v2/{visit.route.name}/manifests/{pushed.digest}")),
             ("Docker-Content-Digest", str(pushed.digest)),
         ]
         if pushed.subject is not None:
@@ -154,12 +167,12 @@ class Distribution:
                 parts.append(chunk)
         return b"".join(parts)
 
-    async def delete_manifest(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:  # noqa: ARG002
-        await self._door.push.delete_manifest(self._door.target(route.name, query), route.reference)
+    async def delete_manifest(self, request: web.BaseRequest, visit: Visit) -> web.StreamResponse:  # noqa: ARG002
+        await self._door.push.delete_manifest(visit.repository, visit.route.reference)
         return answer(202)
 
-    async def delete_blob(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:  # noqa: ARG002
-        await self._door.push.delete_blob(self._door.target(route.name, query), route.digest)
+    async def delete_blob(self, request: web.BaseRequest, visit: Visit) -> web.StreamResponse:  # noqa: ARG002
+        await self._door.push.delete_blob(visit.repository, visit.route.digest)
         return answer(202)
 
 

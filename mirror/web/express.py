@@ -7,59 +7,40 @@ byte: a differential test holds it.
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import Enum
 from math import inf
 from typing import Final, TypeVar
 
 from mirror import telemetry
 from mirror.oci.digest import Digest, digest_from_key
 from mirror.oci.errors import RegistryError
-from mirror.oci.names import Repository
-from mirror.oci.paths import Route, parse_path
+from mirror.oci.paths import Kind, parse_path
+from mirror.rules.access.actions import Step
 from mirror.rules.freshness import fresh_s
 from mirror.rules.routing import Routing
-from mirror.store.entries import IS_LINKED, IS_MANIFEST, IS_WHOLE
+from mirror.store.entries import IS_ARCHIVED, IS_LINKED, IS_MANIFEST, IS_PROVEN, IS_WHOLE
 from mirror.store.files import Files
 from mirror.store.index import Index
 from mirror.web.access_log import AccessLog
+from mirror.web.admission import Admission
+from mirror.web.blocks import Block, Verdict, judge
 from mirror.web.heads import blob_headers, last_headers, manifest_headers
+from mirror.web.visit import Visit
 
 REQUEST_BYTES_MAX: Final = 4_096  # a usual request has 300 to 700
-LINES_MAX: Final = 64  # header lines; a usual request has ten
 MEMO_MAX: Final = 4_096  # remembered requests, header blocks, targets and heads; a memo is emptied when it is full
 
 K = TypeVar("K")
 V = TypeVar("V")
 
-_LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e]*)")
-_HOST: Final = re.compile(rb"[A-Za-z0-9._-]+(?::[0-9]{1,5})?")
-# Headers that change nothing about the answer. Any other one sends the request the normal way.
-_HARMLESS: Final = frozenset(
-    {
-        b"host",
-        b"user-agent",
-        b"accept",
-        b"accept-encoding",
-        b"accept-language",
-        b"connection",
-        b"baggage",
-        b"traceparent",
-    }
-)
-_BODY: Final = frozenset({b"content-length", b"transfer-encoding", b"upgrade", b"expect", b"trailer", b"te"})
-
-
-_SINGLE: Final = frozenset({b"host", b"connection"})  # where a second one would change what the first one says
-
-
-class Verdict(Enum):
-    """What a block of header lines means for this lane."""
-
-    EXPRESS = 1
-    NORMAL = 2  # a plain request without a body that wants the normal way: a range, a condition
-    OUT = 3  # what follows on this connection might not be a request: no express lane on it any more
+_NS: Final = re.compile(r"ns=[a-z0-9.:-]+")
+_STEPS: Final[Mapping[tuple[Kind, bool], Step]] = {
+    ("manifest", False): "get_manifest",
+    ("manifest", True): "get_manifest",
+    ("blob", False): "get_blob",
+    ("blob", True): "head_blob",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +52,9 @@ class _Target:
     digest: bytes
     needed: int
     fresh_s: float  # for how long after its check a tag may be given; infinite for our own and immutable ones
-    gets: telemetry.Tally
-    heads: telemetry.Tally
+    shared: bool  # may caches on the way keep the answer: it is for everybody
+    until: float  # unix seconds; up to when the caller is who they said, infinite for nobody in particular
+    tally: telemetry.Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +78,19 @@ class FileAnswer:
 class Express:
     """Answers what it can from the index. `remembered` has what whole requests, byte for byte, want."""
 
-    def __init__(self, *, index: Index, files: Files, routing: Routing, access: AccessLog, pull_allowed: bool) -> None:
+    def __init__(
+        self, *, index: Index, files: Files, routing: Routing, admission: Admission, access: AccessLog
+    ) -> None:
         self.remembered: dict[bytes, Wanted] = {}
         self._index = index
         self._files = files
         self._routing = routing
         self._access = access
-        self._pull_allowed = pull_allowed
-        self._claims = index.claims
-        self._verdicts: dict[bytes, Verdict] = {}
-        self._targets: dict[bytes, _Target | None] = {}
-        self._heads: dict[tuple[bytes, bytes, bool], bytes] = {}
+        self._admission = admission
+        self._generation = admission.generation
+        self._blocks: dict[bytes, Block] = {}
+        self._targets: dict[tuple[bytes, bool, str, str], _Target | None] = {}
+        self._heads: dict[tuple[bytes, bytes, bool, bool], bytes] = {}
         self._last: tuple[str, bytes] = ("", b"")
 
     def read(self, data: bytes) -> Wanted | Verdict:
@@ -121,28 +105,32 @@ class Express:
             or data.find(b"\r\n\r\n") != len(data) - 4
         ):
             return Verdict.OUT  # what comes next may be a body
-        verdict = self._verdict(end + rest)
-        target = self._find(parts[1]) if verdict is Verdict.EXPRESS else None
+        block, is_head = self._block(end + rest), parts[0] == b"HEAD"
+        if block.verdict is not Verdict.EXPRESS:
+            return block.verdict
+        if self._generation != self._admission.generation:
+            self._forget()
+        target = self._find(parts[1], is_head, block)
         if target is None:
-            return Verdict.NORMAL if verdict is Verdict.EXPRESS else verdict
-        return _remember(self.remembered, data, Wanted(parts[0] == b"HEAD", parts[1], target))
+            return Verdict.NORMAL
+        return _remember(self.remembered, data, Wanted(is_head, parts[1], target))
 
-    def _verdict(self, block: bytes) -> Verdict:
+    def _block(self, block: bytes) -> Block:
         """Judge the bytes after the request line: `\\r\\n`, header lines, an empty line, nothing else."""
-        known = self._verdicts.get(block)
-        return _remember(self._verdicts, block, _judge(block)) if known is None else known
+        known = self._blocks.get(block)
+        return _remember(self._blocks, block, judge(block)) if known is None else known
 
-    def _find(self, path: bytes) -> _Target | None:
-        if not self._pull_allowed:
-            return None
-        if path not in self._targets:
-            _remember(self._targets, path, self._read(path))
-        return self._targets[path]
+    def _find(self, path: bytes, is_head: bool, block: Block) -> _Target | None:
+        key = path, is_head, block.host, block.credential
+        target = self._targets.get(key)
+        if target is None or target.until <= time.time():
+            target = _remember(self._targets, key, self._read(path, is_head, block))
+        return target
 
     def answer(self, wanted: Wanted, remote: Callable[[], str | None]) -> bytes | FileAnswer | None:
         """Return the answer's bytes, or its head and file, or None for the normal way."""
         target = wanted.target
-        if self._claims != self._index.claims:
+        if self._generation != self._admission.generation or (target.until != inf and target.until <= time.time()):
             self._forget()
             return None
         held = self._held(target)
@@ -151,21 +139,21 @@ class Express:
         head, size, data = held
         answer: bytes | FileAnswer | None
         if wanted.is_head:
-            answer, tally, size = head + self._end(), target.heads, 0
+            answer, size = head + self._end(), 0
         elif data is not None:
-            answer, tally = b"".join((head, self._end(), data)), target.gets
+            answer = b"".join((head, self._end(), data))
         else:
-            answer, tally = self._open(head, target, size), target.gets
+            answer = self._open(head, target, size)
         if answer is not None:
-            tally.requests += 1
-            tally.response_bytes += size
+            target.tally.requests += 1
+            target.tally.response_bytes += size
             if self._access.enabled:
                 self._access.note("HEAD" if wanted.is_head else "GET", wanted.path.decode(), 200, remote())
         return answer
 
     def _forget(self) -> None:
-        """Forget what requests want: a name of the root upstream may have become our own."""
-        self._claims = self._index.claims
+        """Forget what requests want: a name may mean another repository now, a caller may have lost a right."""
+        self._generation = self._admission.generation
         self._targets.clear()
         self.remembered.clear()
 
@@ -184,26 +172,23 @@ class Express:
             self._last = (date, f"Date: {date}\r\n{server[0]}: {server[1]}\r\n\r\n".encode())
         return self._last[1]
 
-    def _read(self, target: bytes) -> _Target | None:
-        """Read a path with at most `?ns=` behind it; None for what this lane does not answer."""
+    def _read(self, target: bytes, is_head: bool, block: Block) -> _Target | None:
+        """Read a path with at most `?ns=` behind it; None for what this lane does not answer, or must ask about."""
         if not target.isascii():
             return None
         path, _, query = target.decode().partition("?")
-        ns = None
-        if query:
-            if not re.fullmatch(r"ns=[a-z0-9.:-]+", query):
-                return None
-            ns = query[3:]
+        if query and not _NS.fullmatch(query):
+            return None
         try:
             route = parse_path(path)
-            if route.kind not in ("manifest", "blob"):
-                return None
-            repository = self._routing.route(route.name, ns, self._index.owned)
         except RegistryError:
             return None
-        return self._target(route, repository)
+        step = _STEPS.get((route.kind, is_head))
+        visit = self._admission.admit_now(block.host, block.credential, route, query, step) if step else None
+        return self._target(visit, is_head) if visit is not None else None
 
-    def _target(self, route: Route, repository: Repository) -> _Target:
+    def _target(self, visit: Visit, is_head: bool) -> _Target:
+        route, repository = visit.route, visit.repository
         rule = self._routing.rule(repository)
         manifest = IS_MANIFEST | (0 if rule is None else IS_WHOLE)
         by_digest = isinstance(route.reference, Digest)
@@ -211,10 +196,11 @@ class Express:
             key=repository.key(),
             tag=b"" if by_digest else str(route.reference).encode(),
             digest=route.digest.key() if by_digest else b"",
-            needed=manifest if route.kind == "manifest" else IS_LINKED,
+            needed=manifest if route.kind == "manifest" else IS_LINKED | IS_PROVEN,
             fresh_s=inf if rule is None or by_digest else fresh_s(rule, str(route.reference)),
-            gets=telemetry.tally("GET", route.kind, repository.upstream),
-            heads=telemetry.tally("HEAD", route.kind, repository.upstream),
+            shared=visit.shared,
+            until=visit.caller.expires_at,
+            tally=telemetry.tally("HEAD" if is_head else "GET", route.kind, repository.upstream),
         )
 
     def _tagged(self, target: _Target) -> tuple[bytes, int, bytes | None] | None:
@@ -222,52 +208,42 @@ class Express:
         if held is None:
             return None
         checked_at, digest_key, flags, media_type, size, data = held
-        if data is None or flags & target.needed != target.needed:
+        if data is None or not _serves(flags, target.needed):
             return None
         if target.fresh_s != inf and not 0 <= time.time() - checked_at < target.fresh_s:
             return None
-        return self._head(digest_key, media_type, size, by_tag=True), size, data
+        return self._head(digest_key, media_type, size, by_tag=True, shared=target.shared), size, data
 
     def _digested(self, target: _Target) -> tuple[bytes, int, bytes | None] | None:
         held = self._index.read_digest(target.key, target.digest)
         if held is None:
             return None
         flags, media_type, size, data = held
-        if flags & target.needed != target.needed:
+        if not _serves(flags, target.needed):
             return None
         if not target.needed & IS_MANIFEST:
             media_type = b""
         elif data is None:
             return None
-        return self._head(target.digest, media_type, size, by_tag=False), size, data
+        return self._head(target.digest, media_type, size, by_tag=False, shared=target.shared), size, data
 
-    def _head(self, digest_key: bytes, media_type: bytes, size: int, *, by_tag: bool) -> bytes:
+    def _head(self, digest_key: bytes, media_type: bytes, size: int, *, by_tag: bool, shared: bool) -> bytes:
         """Write the head of a manifest, or of a blob where `media_type` is empty, but for its end."""
-        key = (digest_key, media_type, by_tag)
+        key = (digest_key, media_type, by_tag, shared)
         known = self._heads.get(key)
         if known is not None:
             return known
         digest = str(digest_from_key(digest_key))
-        headers = manifest_headers(digest, media_type.decode(), size, by_tag=by_tag)
-        lines = [f"{name}: {value}\r\n" for name, value in (headers if media_type else blob_headers(digest, size))]
+        if media_type:
+            headers = manifest_headers(digest, media_type.decode(), size, by_tag=by_tag, shared=shared)
+        else:
+            headers = blob_headers(digest, size, shared=shared)
+        lines = [f"{name}: {value}\r\n" for name, value in headers]
         return _remember(self._heads, key, f"HTTP/1.1 200 OK\r\n{''.join(lines)}".encode())
 
 
-def _judge(block: bytes) -> Verdict:
-    seen: dict[bytes, bytes] = {}
-    lines = block[2:-4].split(b"\r\n")
-    if len(lines) > LINES_MAX:
-        return Verdict.OUT
-    for line in lines:
-        match = _LINE.fullmatch(line)
-        if match is None:
-            return Verdict.OUT
-        name = match[1].lower()
-        if name in _BODY or (name in _SINGLE and name in seen):
-            return Verdict.OUT
-        seen[name] = match[2].strip()
-    usual = _HARMLESS.issuperset(seen) and seen.get(b"connection", b"keep-alive").lower() == b"keep-alive"
-    return Verdict.EXPRESS if usual and _HOST.fullmatch(seen.get(b"host", b"")) else Verdict.NORMAL
+def _serves(flags: int, needed: int) -> bool:
+    return flags & (needed | IS_ARCHIVED) == needed
 
 
 def _remember(memo: dict[K, V], key: K, value: V) -> V:

@@ -33,15 +33,19 @@ def read_target(request: web.BaseRequest) -> tuple[str, str]:
 
 def read_query(query: str) -> dict[str, str]:
     """Read a query: the last of equal fields counts, unknown ones are nobody's concern. Raises QueryInvalid."""
-    try:
-        return dict(parse_qsl(query, keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX, errors="strict"))
-    except ValueError as error:
-        raise QueryInvalid(f"the query cannot be read: {error}") from None
+    return dict(_pairs(query))
 
 
 def read_values(query: str, field: str) -> list[str]:
-    """Return every value of a query field that may come several times."""
-    return [value for name, value in parse_qsl(query, max_num_fields=QUERY_FIELDS_MAX) if name == field]
+    """Return every value of a query field that may come several times. Raises QueryInvalid."""
+    return [value for name, value in _pairs(query) if name == field]
+
+
+def _pairs(query: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(query, keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX, errors="strict")
+    except ValueError as error:
+        raise QueryInvalid(f"the query cannot be read: {error}") from None
 
 
 def check_plain(request: web.BaseRequest) -> None:

@@ -13,15 +13,21 @@ Headers = list[tuple[str, str]]
 
 SERVER: Final = ("Server", "mirror")  # no version: nobody else's business
 FOR_EVER: Final = "public, max-age=31536000, immutable"  # a digest never means other bytes
+FOR_EVER_PRIVATE: Final = "private, max-age=31536000, immutable"  # RFC 9111: `public` would let others have it
 CHECK: Final = "no-cache"  # a tag may mean other bytes tomorrow
 
 
-def manifest_headers(digest: str, media_type: str, size: int, *, by_tag: bool) -> Headers:
-    return _headers(digest, media_type, size, CHECK if by_tag else FOR_EVER)
+def manifest_headers(digest: str, media_type: str, size: int, *, by_tag: bool, shared: bool) -> Headers:
+    """Write the head of a manifest; `shared` tells whether everybody may have it, caches on the way too."""
+    return _headers(digest, media_type, size, CHECK if by_tag else _for_ever(shared))
 
 
-def blob_headers(digest: str, size: int) -> Headers:
-    return _headers(digest, media.OCTETS, size, FOR_EVER)
+def blob_headers(digest: str, size: int, *, shared: bool) -> Headers:
+    return _headers(digest, media.OCTETS, size, _for_ever(shared))
+
+
+def _for_ever(shared: bool) -> str:
+    return FOR_EVER if shared else FOR_EVER_PRIVATE
 
 
 def _headers(digest: str, media_type: str, size: int, cache: str) -> Headers:

@@ -11,6 +11,7 @@ from mirror.web.server import Server
 BACKLOG: Final = 1_024  # connections that wait to be accepted; docker 20.10 opens one per request
 ACCEPTS_MAX: Final = 16  # taken at one turn of the loop, before any of them is counted: far below SPARE_FDS
 HANDSHAKE_S_MAX: Final = 10.0  # TLS; as KEEPALIVE_S for those that have not said a word yet
+_NAMED_ELSEWHERE: Final[dict[str, Any]] = {"cleanup_socket": False}  # the name is whose who bound it
 FIRST_INHERITED: Final = 3  # sd_listen_fds(3): SD_LISTEN_FDS_START
 
 
@@ -43,8 +44,10 @@ async def listen(
         options["ssl_handshake_timeout"] = HANDSHAKE_S_MAX
     opened: list[asyncio.Server] = []
     for sock in sockets:
-        make = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
-        opened.append(await make(server, sock=sock, **options))
+        if sock.family == socket.AF_UNIX:
+            opened.append(await loop.create_unix_server(server, sock=sock, **options, **_NAMED_ELSEWHERE))
+        else:
+            opened.append(await loop.create_server(server, sock=sock, **options))
     for address in () if sockets else addresses:
         if address.path:
             opened.append(await loop.create_unix_server(server, address.path, **options))

@@ -9,8 +9,6 @@ from aiohttp import web
 from mirror import telemetry
 from mirror.oci.digest import Digest, parse_digest
 from mirror.oci.errors import DigestInvalid, RegistryError, UploadRangeInvalid
-from mirror.oci.names import Repository, parse_name
-from mirror.oci.paths import Route
 from mirror.oci.ranges import parse_content_range
 from mirror.store.upload import Upload
 from mirror.web.distribution import answer
@@ -18,25 +16,27 @@ from mirror.web.door import Door
 from mirror.web.gate import check_plain, read_query
 from mirror.web.heads import Headers
 from mirror.web.send import chunks_of
+from mirror.web.visit import Visit
 
 
 class UploadHandlers:
-    """Handlers of upload sessions. All take (request, route, query text)."""
+    """Handlers of upload sessions. All take (request, visit)."""
 
     def __init__(self, door: Door) -> None:
         self._door = door
 
-    async def post(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:
+    async def post(self, request: web.BaseRequest, visit: Visit) -> web.StreamResponse:
         """Open a session; or take a whole blob (`digest`); or mount one (`mount`, with or without `from`)."""
         check_plain(request)
-        fields = read_query(query)
-        repository = self._door.target(route.name, query)
-        if "mount" in fields and await self._mount(repository, parse_digest(fields["mount"]), fields.get("from")):
-            return self._created(route.name, parse_digest(fields["mount"]))
+        self._door.check_there(visit)
+        fields = read_query(visit.query)
+        repository, name = visit.repository, visit.route.name
+        if "mount" in fields and await self._mount(visit, parse_digest(fields["mount"]), fields.get("from")):
+            return self._created(name, parse_digest(fields["mount"]))
         digest = parse_digest(fields["digest"]) if "digest" in fields else None
         upload = await self._door.push.start(repository)
         if digest is None:
-            return self._accepted(route.name, upload, 202)
+            return self._accepted(name, upload, 202)
         try:
             await self._receive(request, upload)
         except BaseException:
@@ -44,53 +44,60 @@ class UploadHandlers:
             await upload.cancel()
             raise
         await self._door.push.finish(repository, upload, digest)
-        return self._created(route.name, digest)
+        return self._created(name, digest)
 
-    async def _mount(self, repository: Repository, digest: Digest, source_name: str | None) -> bool:
+    async def _mount(self, visit: Visit, digest: Digest, source_name: str | None) -> bool:
         """Mount a blob; whatever stands against it, an ordinary upload follows: no hint of what exists elsewhere."""
+        if not self._door.push.mounts(visit.registry):
+            return False
         try:
-            self._door.check("pull")
-            source = None
-            if source_name is not None:
-                source = self._door.repository(parse_name(source_name), "")
+            if source_name is None:
+                sources = await self._door.push.sources(visit.repository, digest)
+            else:
+                sources = [self._door.source(visit, source_name)]
         except RegistryError:
             return False
-        return await self._door.push.mount(repository, digest, source)
+        for source in sources:
+            may = self._door.admission.may(visit, "mount_source", source)
+            if may and await self._door.push.mount(visit.repository, digest, source):
+                return True
+        return False
 
-    async def patch(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:
+    async def patch(self, request: web.BaseRequest, visit: Visit) -> web.StreamResponse:
         """Take a chunk: with Content-Range it must start where the upload ends, without it is appended."""
         check_plain(request)
-        upload = await self._find(route, query)
-        self._check_range(request, route.name, upload)
+        upload = await self._find(visit)
+        name = visit.route.name
+        self._check_range(request, name, upload)
         await self._receive(request, upload)
-        return self._accepted(route.name, upload, 202)
+        return self._accepted(name, upload, 202)
 
-    async def put(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:
+    async def put(self, request: web.BaseRequest, visit: Visit) -> web.StreamResponse:
         """Finish an upload, with or without a last chunk in the body."""
         check_plain(request)
-        upload = await self._find(route, query)
-        fields = read_query(query)
+        upload = await self._find(visit)
+        name = visit.route.name
+        fields = read_query(visit.query)
         if "digest" not in fields:
             raise DigestInvalid("finishing an upload takes ?digest=")
         digest = parse_digest(fields["digest"])
-        self._check_range(request, route.name, upload)
+        self._check_range(request, name, upload)
         await self._receive(request, upload)
         await self._door.push.finish(upload.repository, upload, digest)
-        return self._created(route.name, digest)
+        return self._created(name, digest)
 
-    async def get(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:  # noqa: ARG002
+    async def get(self, request: web.BaseRequest, visit: Visit) -> web.StreamResponse:  # noqa: ARG002
         """Tell how far an upload is."""
-        return self._accepted(route.name, await self._find(route, query), 204)
+        return self._accepted(visit.route.name, await self._find(visit), 204)
 
-    async def delete(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:  # noqa: ARG002
+    async def delete(self, request: web.BaseRequest, visit: Visit) -> web.StreamResponse:  # noqa: ARG002
         """Cancel an upload."""
-        upload = await self._find(route, query)
+        upload = await self._find(visit)
         await upload.cancel()
         return answer(204)
 
-    async def _find(self, route: Route, query: str) -> Upload:
-        repository = self._door.target(route.name, query)
-        return await self._door.push.find(repository, route.session)
+    async def _find(self, visit: Visit) -> Upload:
+        return await self._door.push.find(visit.repository, visit.route.session)
 
     def _check_range(self, request: web.BaseRequest, name: str, upload: Upload) -> None:
         """Refuse a chunk out of order: 416 with where to go on (CLIENTS quirk 10)."""

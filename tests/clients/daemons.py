@@ -97,12 +97,20 @@ def is_open(port: int) -> bool:
         return caller.connect_ex(("127.0.0.1", port)) == 0
 
 
-def run(command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> str:
+def attempt(
+    command: Sequence[str | Path], env: Mapping[str, str] | None = None, said: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, with `said` on its standard input."""
+    words = [str(word) for word in command]
+    return subprocess.run(
+        words, env=env, input=said, capture_output=True, text=True, timeout=COMMAND_S_MAX, check=False
+    )
+
+
+def run(command: Sequence[str | Path], env: Mapping[str, str] | None = None, said: str = "") -> str:
     """Run a command to its end and return what it printed. A failure raises AssertionError with all its output."""
     words = [str(word) for word in command]
-    done = subprocess.run(
-        words, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=COMMAND_S_MAX, check=False
-    )
+    done = attempt(words, env, said)
     assert done.returncode == 0, f"{' '.join(words)}\nended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
     return done.stdout
 

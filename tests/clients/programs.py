@@ -1,4 +1,4 @@
-"""The Go programs that the tests and the benches run: one pinned version each, installed by the ordinary `go` command.
+"""The programs that the tests and the benches run: one pinned version each, installed by `go` and `pip`.
 
     python tests/clients/programs.py          installs what is missing into build/tools, and says what it could not
 
@@ -17,10 +17,16 @@ INSTALL_S_MAX: Final = 600.0  # a registry compiles in two minutes on two cores
 MODULES: Final = {
     "conformance": "github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111",
     "crane": "github.com/google/go-containerregistry/cmd/crane@v0.22.1",
+    "docker-credential-ecr-login": (
+        "github.com/awslabs/amazon-ecr-credential-helper/ecr-login/cli/docker-credential-ecr-login@v0.12.0"
+    ),
     "oras": "oras.land/oras/cmd/oras@v1.3.6",
     "regctl": "github.com/regclient/regclient/cmd/regctl@v0.11.7",
     "registry": "github.com/distribution/distribution/v3/cmd/registry@v3.1.2",
 }
+
+
+PACKAGES: Final = {"aws": "awscli==1.46.3"}  # in an environment of its own: it wants a botocore of its own
 
 
 def find(name: str) -> Path | None:
@@ -43,10 +49,25 @@ def install(name: str) -> bool:
     return done.returncode == 0
 
 
+def install_package(name: str) -> bool:
+    """Install the pinned package of `name` beside build/tools; False when it cannot be had here."""
+    place = TOOLS / f"{name}-venv"
+    commands = (
+        [sys.executable, "-m", "venv", str(place)],
+        [str(place / "bin" / "python"), "-m", "pip", "install", "-q", PACKAGES[name]],
+    )
+    done = all(subprocess.run(command, timeout=INSTALL_S_MAX, check=False).returncode == 0 for command in commands)
+    if done:
+        (TOOLS / name).symlink_to(place / "bin" / name)
+    print(f"{name}: {'installed' if done else 'could not be installed'}")
+    return done
+
+
 def main() -> None:
-    for name in sys.argv[1:] or MODULES:
+    TOOLS.mkdir(parents=True, exist_ok=True)
+    for name in sys.argv[1:] or (*MODULES, *PACKAGES):
         if not (TOOLS / name).is_file():
-            install(name)
+            (install if name in MODULES else install_package)(name)
 
 
 if __name__ == "__main__":

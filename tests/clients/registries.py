@@ -100,7 +100,7 @@ def node_config(port: int, store: Path, upstream_port: int | None) -> str:
     A tag is never fresh: every pull by tag asks the upstream first, so that an offline pull shows the stale answer.
     """
     text = f'[server]\nlisten = "127.0.0.1:{port}"\n[storage]\nroot = "{store}"\n'
-    text += '[access]\nanonymous = ["pull", "push", "delete"]\n'
+    text += '[access]\nanonymous = ["pull", "push", "delete"]\n[registry]\ncreate_on_push = true\n'
     if upstream_port is None:
         return text
     return (

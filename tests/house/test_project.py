@@ -11,11 +11,21 @@ from typing import Any
 import pytest
 from house_files import ROOT, label, tracked
 
-from mirror.config import Access, Log, Server, Storage, Tls, load
+from mirror.config import Access, Home, Host, Iam, Log, Server, Storage, Tls, Webhook, load
+from mirror.config.identities import load_identities
 from mirror.rules.routing import UpstreamRule
 
-EXAMPLES = sorted((ROOT / "config").glob("*.toml"))
-SHAPES: dict[str, type] = {"server": Server, "storage": Storage, "access": Access, "log": Log}
+USERS = ROOT / "config" / "iam.toml"
+EXAMPLES = sorted(set((ROOT / "config").glob("*.toml")) - {USERS})
+SHAPES: dict[str, type] = {
+    "server": Server,
+    "storage": Storage,
+    "access": Access,
+    "log": Log,
+    "registry": Home,
+    "iam": Iam,
+}
+LISTS: dict[str, type] = {"upstream": UpstreamRule, "host": Host, "webhook": Webhook}
 MACHINE_PATHS = re.compile(
     "|".join(["/" + "work/", "/" + "tmp/v/", "/" + "root/", "/home/" + "(?!somebody)[a-z]", "/opt/" + "wheels"])
 )
@@ -27,14 +37,27 @@ def test_an_example_configuration_loads(path: Path) -> None:
     assert load(path).upstreams
 
 
+def test_the_example_of_declared_users_loads(tmp_path: Path) -> None:
+    """DESIGN section 3: `config/` is loaded by a test; its secrets stand in files of their own."""
+    path = tmp_path / "iam.toml"
+    path.write_text(USERS.read_text())
+    for name in ("ci.secret", "ann.password"):
+        (tmp_path / name).write_text("a-secret-of-forty-characters-0123456789x")
+        (tmp_path / name).chmod(0o600)
+    declared, warnings = load_identities(path)
+    assert [user.name for user in declared.users] == ["ci", "ann"]
+    assert (len(declared.roles), len(declared.policies), warnings) == (1, 1, ())
+
+
 def test_every_setting_is_documented() -> None:
     """STYLE, house rules: every setting stands in config/full.toml with a comment before it."""
     document = tomllib.loads((ROOT / "config" / "full.toml").read_text())
     for table, shape in SHAPES.items():
         assert set(document[table]) == {field.name for field in fields(shape)}
     assert set(document["server"]["tls"]) == {field.name for field in fields(Tls)}
-    (upstream,) = document["upstream"]
-    assert set(upstream) == {field.name for field in fields(UpstreamRule)}
+    for table, shape in LISTS.items():
+        (one,) = document[table]
+        assert set(one) == {field.name for field in fields(shape)}
 
 
 def test_the_full_example_tells_the_defaults() -> None:
@@ -42,6 +65,7 @@ def test_the_full_example_tells_the_defaults() -> None:
     settings = load(ROOT / "config" / "full.toml")
     assert (settings.server, settings.storage) == (Server(), Storage())
     assert (settings.access, settings.log) == (Access(), Log())
+    assert (settings.registry, settings.iam) == (Home(), Iam())
     told: dict[str, Any] = {field.name: getattr(settings.upstreams[0], field.name) for field in fields(UpstreamRule)}
     unlike = {"name", "url", "root", "prefix", "immutable_tags"}
     for field in fields(UpstreamRule):

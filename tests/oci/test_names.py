@@ -5,6 +5,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from registries import HOME
 
 from mirror.oci.digest import digest_of
 from mirror.oci.errors import DigestInvalid, NameInvalid, TagInvalid
@@ -92,7 +93,7 @@ def test_different_repositories_have_different_keys(one: Repository, other: Repo
 
 
 def test_a_repository_prints_with_its_upstream() -> None:
-    assert str(Repository("docker.io", "library/nginx")) == "docker.io/library/nginx"
-    assert str(Repository("", "team/app")) == "team/app"
-    assert Repository("", "team/app").owned
-    assert not Repository("docker.io", "library/nginx").owned
+    assert str(Repository(HOME, "docker.io", "library/nginx")) == "docker.io/library/nginx"
+    assert str(Repository(HOME, "", "team/app")) == "team/app"
+    assert Repository(HOME, "", "team/app").owned
+    assert not Repository(HOME, "docker.io", "library/nginx").owned

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from registries import HOME
 
 from mirror.oci.digest import Digest, digest_of
 from mirror.oci.errors import StorageFull, Unavailable, UpstreamError
@@ -35,7 +36,7 @@ class Body:
 class Source:
     """An upstream that answers, or fails with `error`; it waits for `ready` before either."""
 
-    repository = Repository("docker.io", "library/app")
+    repository = Repository(HOME, "docker.io", "library/app")
 
     def __init__(self, error: Exception | None = None) -> None:
         self.asked = 0
@@ -76,7 +77,7 @@ async def opened(path: Path) -> AsyncIterator[Bench]:
     def spawn(work: Coroutine[Any, Any, None], name: str) -> None:
         loops.append(asyncio.get_running_loop().create_task(work, name=name))
 
-    async with Store.open(path, spawn) as store:
+    async with Store.open(path, spawn, home=HOME) as store:
         yield Bench(store)
     await asyncio.gather(*loops)
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.rules.freshness import LAST_SHARE, LOW_SHARE, Need, State, age_state, matches, may_ask, tag_state
+from mirror.rules.freshness import LAST_SHARE, LOW_SHARE, Need, State, age_state, may_ask, tag_state
+from mirror.rules.globs import matches
 from mirror.rules.routing import UpstreamRule
 
 RULE = UpstreamRule("a.io", "https://a.io", tag_fresh_s=100, stale_max_s=1_000, immutable_tags=("v*",))

@@ -1,29 +1,28 @@
 """Routing: three addressings, one store; a stranger's `ns` opens nothing."""
 
-from collections.abc import Callable
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from registries import HOME
 
 from mirror.oci.errors import NameUnknown
-from mirror.oci.names import Repository
-from mirror.rules.routing import Routing, UpstreamRule
+from mirror.oci.names import Registry, Repository
+from mirror.rules.routing import IsOwned, Routing, UpstreamRule
 
 HUB = UpstreamRule("docker.io", "https://registry-1.docker.io", root=True)
 QUAY = UpstreamRule("quay.io", "https://quay.io")
 LOCAL = UpstreamRule("localhost:5001", "http://localhost:5001", prefix="local")
 NESTED = UpstreamRule("nested.io", "https://nested.io", prefix="local/nested")
-ROUTING = Routing((HUB, QUAY, LOCAL, NESTED), frozenset({"mirror.example:5000"}))
-CLOSED = Routing((QUAY,))
+ROUTING = Routing(HOME, (HUB, QUAY, LOCAL, NESTED), frozenset({"mirror.example:5000"}))
+CLOSED = Routing(HOME, (QUAY,))
 
 
-def nobody(_: str) -> bool:
+def nobody(_registry: Registry, _name: str) -> bool:
     return False
 
 
-def owned(*names: str) -> Callable[[str], bool]:
-    return lambda name: name in names
+def owned(*names: str) -> IsOwned:
+    return lambda _registry, name: name in names
 
 
 @pytest.mark.parametrize(
@@ -59,46 +58,46 @@ def owned(*names: str) -> Callable[[str], bool]:
 )
 def test_a_request_means_one_repository(name: str, ns: str | None, upstream: str, cached: str) -> None:
     """Issue, section 4, "Addressing"."""
-    assert ROUTING.route(name, ns, nobody) == Repository(upstream, cached)
+    assert ROUTING.route(HOME, name, ns, nobody) == Repository(HOME, upstream, cached)
 
 
 def test_what_was_pushed_here_is_not_shadowed_by_the_root() -> None:
     """A push must be answered by what was pushed, whatever a stranger calls the same."""
-    assert ROUTING.route("team/app", None, owned("team/app")) == Repository("", "team/app")
-    assert ROUTING.route("team/other", None, owned("team/app")) == Repository("docker.io", "team/other")
+    assert ROUTING.route(HOME, "team/app", None, owned("team/app")) == Repository(HOME, "", "team/app")
+    assert ROUTING.route(HOME, "team/other", None, owned("team/app")) == Repository(HOME, "docker.io", "team/other")
 
 
 def test_a_prefix_is_an_upstreams_even_where_a_repository_has_the_name() -> None:
-    assert ROUTING.route("quay.io/app", None, owned("quay.io/app")) == Repository("quay.io", "app")
+    assert ROUTING.route(HOME, "quay.io/app", None, owned("quay.io/app")) == Repository(HOME, "quay.io", "app")
 
 
 def test_without_a_root_an_unknown_name_is_our_own() -> None:
-    assert CLOSED.route("nginx", None, nobody) == Repository("", "nginx")
+    assert CLOSED.route(HOME, "nginx", None, nobody) == Repository(HOME, "", "nginx")
 
 
 @pytest.mark.parametrize("ns", ["evil.example", "169.254.169.254", "localhost:22", "QUAY.IO", "quay.io.", "docker.io"])
 def test_a_foreign_ns_is_unknown_and_never_dialled(ns: str) -> None:
     """Issue, section 4: `?ns=` is a closed-world key, never a dial target."""
     with pytest.raises(NameUnknown):
-        CLOSED.route("app", ns, nobody)
+        CLOSED.route(HOME, "app", ns, nobody)
 
 
 @pytest.mark.parametrize(
     ("name", "target"),
     [
-        ("team/app", Repository("", "team/app")),
-        ("app", Repository("", "app")),
-        ("quay.io/team/app", Repository("quay.io", "team/app")),
+        ("team/app", Repository(HOME, "", "team/app")),
+        ("app", Repository(HOME, "", "app")),
+        ("quay.io/team/app", Repository(HOME, "quay.io", "team/app")),
     ],
 )
 def test_a_push_goes_to_a_repository_of_our_own_or_is_refused(name: str, target: Repository) -> None:
-    assert ROUTING.push_target(name, None) == target
+    assert ROUTING.push_target(HOME, name, None) == target
 
 
 def test_a_repository_finds_its_rule_again() -> None:
-    assert ROUTING.rule(Repository("quay.io", "app")) is QUAY
-    assert ROUTING.rule(Repository("", "app")) is None
-    assert ROUTING.rule(Repository("gone.io", "app")) is None
+    assert ROUTING.rule(Repository(HOME, "quay.io", "app")) is QUAY
+    assert ROUTING.rule(Repository(HOME, "", "app")) is None
+    assert ROUTING.rule(Repository(HOME, "gone.io", "app")) is None
 
 
 names = st.from_regex(r"[a-z0-9]{1,4}(/[a-z0-9]{1,4}){0,2}", fullmatch=True)
@@ -107,13 +106,13 @@ names = st.from_regex(r"[a-z0-9]{1,4}(/[a-z0-9]{1,4}){0,2}", fullmatch=True)
 @given(names, st.sampled_from([None, "docker.io", "quay.io", "localhost:5001", "nested.io", "mirror.example:5000"]))
 def test_the_address_of_a_repository_leads_back_to_it(name: str, ns: str | None) -> None:
     """Links and Locations name a repository without `ns`: they must mean the same one."""
-    repository = ROUTING.route(name, ns, nobody)
-    assert ROUTING.route(ROUTING.address(repository), None, owned(repository.name)) == repository
+    repository = ROUTING.route(HOME, name, ns, nobody)
+    assert ROUTING.route(HOME, ROUTING.address(repository), None, owned(repository.name)) == repository
 
 
 @given(names)
 def test_every_addressing_ends_at_the_same_repository(name: str) -> None:
     """Issue, section 4: the same digest is stored once, whatever the name."""
-    assert ROUTING.route(name, None, nobody) == ROUTING.route(name, "docker.io", nobody)
-    assert ROUTING.route(f"docker.io/{name}", None, nobody) == ROUTING.route(name, "docker.io", nobody)
-    assert ROUTING.route(f"quay.io/{name}", None, nobody) == ROUTING.route(name, "quay.io", nobody)
+    assert ROUTING.route(HOME, name, None, nobody) == ROUTING.route(HOME, name, "docker.io", nobody)
+    assert ROUTING.route(HOME, f"docker.io/{name}", None, nobody) == ROUTING.route(HOME, name, "docker.io", nobody)
+    assert ROUTING.route(HOME, f"quay.io/{name}", None, nobody) == ROUTING.route(HOME, name, "quay.io", nobody)

@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from registries import HOME
 from running import RunningNode, cached, running
 from standin import Image, Standin, sha256
 
-import mirror.node
+import mirror.node.doorway
 from mirror import telemetry
 from mirror.oci.digest import parse_digest
 from mirror.oci.names import Repository
@@ -120,7 +121,7 @@ async def seen(sock: socket.socket) -> None:
 
 @asynccontextmanager
 async def lanes(root: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> AsyncIterator[Lanes]:
-    monkeypatch.setattr(mirror.node, "Server", _Door)
+    monkeypatch.setattr(mirror.node.doorway, "Server", _Door)
     async with Standin() as standin:
         image = standin.add_image("library/app", "v1", [b"a small layer", LARGE])
         async with running(root, upstreams=[cached(standin)], **options) as node:
@@ -133,7 +134,7 @@ async def lanes(root: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> 
 
 async def _proved_whole(node: RunningNode, image: Image) -> None:
     """Pull until the index knows that no blob is missing: from then on the manifest may take the lane."""
-    key = Repository("docker.io", "library/app"), parse_digest(image.digest)
+    key = Repository(HOME, "docker.io", "library/app"), parse_digest(image.digest)
     async with asyncio.timeout(EXCHANGE_S_MAX):
         while (member := _Door.made.lane._index.member(*key)) is None or not member.whole:
             await node.fetch("/v2/library/app/manifests/v1")
@@ -155,6 +156,7 @@ async def test_warm_pulls_take_the_lane_and_are_answered_as_on_the_normal_way(
 
 # What must not take the lane: header lines, and whether the node closes after the answer.
 UNUSUAL = [
+    b"User-Agent: a\r\nUser-Agent: b",
     b"Range: bytes=0-3",
     b"If-None-Match: *",
     b"If-Range: x",

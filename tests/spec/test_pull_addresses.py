@@ -114,7 +114,8 @@ async def test_two_repositories_that_share_a_layer_cost_one_fetch(tmp_path: Path
             for name in ("one", "two"):
                 await node.fetch(f"/v2/library/{name}/manifests/v1")
                 assert (await node.fetch(f"/v2/library/{name}/blobs/{one.layers[0]}"))[2] == LARGE
-            assert standin.count("blob", one.layers[0]) == 1
+            assert standin.count("blob", one.layers[0], "GET") == 1
+            assert standin.count("blob", one.layers[0], "HEAD") == 1, "a claim is proved (A7)"
 
 
 async def test_a_blob_that_one_repository_cannot_get_is_fetched_through_the_other(tmp_path: Path) -> None:
@@ -132,7 +133,7 @@ async def test_a_blob_that_one_repository_cannot_get_is_fetched_through_the_othe
             await hub.stalled.wait()
             second = asyncio.create_task(node.fetch(f"/v2/quay.io/org/app/blobs/{layer}"))
             await asyncio.wait({second}, timeout=0.1)
-            assert quay.count("blob") == 0
+            assert quay.count("blob", method="GET") == 0
             hub.resume()
             assert (await first)[0] == 404
             assert (await second)[2] == LARGE

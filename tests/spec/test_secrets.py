@@ -23,7 +23,7 @@ async def test_an_upstreams_password_goes_nowhere_else(tmp_path: Path, events: l
         standin.signed_at = elsewhere
         image = standin.add_image("library/app", "v1")
         upstreams = [
-            cached(standin, username="robot", password_file=str(secret), tag_fresh_s=0),
+            cached(standin, username="robot", password_file=str(secret), tag_fresh_s=0, authorize="anonymous"),
             cached(other, name="other.example"),
         ]
         async with running(tmp_path / "store", upstreams=upstreams, access_log=True) as node:

@@ -125,7 +125,7 @@ def _head_bytes(data: bytes) -> int:
 
 async def test_a_stop_in_the_midst_of_a_fill_ends_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """DESIGN section 5: every wait has a limit, also that of a stop for an upstream that hangs."""
-    monkeypatch.setattr("mirror.node.DRAIN_S_MAX", 0.2)
+    monkeypatch.setattr("mirror.node.node.DRAIN_S_MAX", 0.2)
     async with Standin() as standin:
         image = standin.add_image("library/app", "v1", [LARGE])
         standin.fault = Fault(hang_after=1 << 20, on="blob")

@@ -14,7 +14,8 @@ import pytest
 from running import RunningNode, cached, running
 from standin import Fault, Standin, sha256
 
-import mirror.node
+import mirror.node.doorway
+import mirror.node.node
 from mirror import telemetry
 from mirror.store.upload import Upload
 from mirror.web.server import Server
@@ -29,7 +30,7 @@ RECEIVE_BYTES = 4096
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mirror.node, "SlowClock", partial(SlowClock, window_s=WINDOW_S, look_every_s=WINDOW_S / 5))
+    monkeypatch.setattr(mirror.node.node, "SlowClock", partial(SlowClock, window_s=WINDOW_S, look_every_s=WINDOW_S / 5))
 
 
 def closed(direction: str) -> float:
@@ -94,7 +95,7 @@ async def test_a_reader_of_small_answers_that_stops_is_let_go(tmp_path: Path, mo
     """RELIABILITY finding 4: a single byte that nobody takes is under the clock, however little waits."""
     made: list[Server] = []
     monkeypatch.setattr(
-        mirror.node, "Server", lambda *given, **options: made.append(Server(*given, **options)) or made[0]
+        mirror.node.doorway, "Server", lambda *given, **options: made.append(Server(*given, **options)) or made[0]
     )
     async with running(tmp_path) as node:
         await push(node, SMALL)

@@ -113,7 +113,7 @@ async def test_what_upstream_denies_to_our_credential_is_502(tmp_path: Path) -> 
     async with Standin() as standin:
         image = standin.add_image("library/app", "v1")
         standin.bearer = Bearer("us", "right")
-        rule = cached(standin, username="us", password_file=str(secret))
+        rule = cached(standin, username="us", password_file=str(secret), authorize="anonymous")
         async with running(tmp_path / "data", upstreams=[rule], clocks=CLOCKS) as node:
             for path in ("manifests/v1", f"manifests/{image.digest}", f"blobs/{image.config}", "tags/list"):
                 status, headers, body = await node.fetch(f"/v2/library/app/{path}")

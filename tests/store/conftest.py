@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from registries import HOME
 
 from mirror.oci import media
 from mirror.oci.digest import Digest, digest_of
@@ -17,8 +18,8 @@ from mirror.oci.names import Repository
 from mirror.store.files import Files
 from mirror.store.store import Store
 
-OURS = Repository("", "team/app")
-HUB = Repository("docker.io", "library/nginx")
+OURS = Repository(HOME, "", "team/app")
+HUB = Repository(HOME, "docker.io", "library/nginx")
 AT = 1_700_000_000.0
 
 
@@ -72,7 +73,7 @@ class Root:
         def spawn(work: Coroutine[Any, Any, None], name: str) -> None:
             spawned.append(asyncio.get_running_loop().create_task(work, name=name))
 
-        async with Store.open(self.path, spawn, **options) as store:
+        async with Store.open(self.path, spawn, home=HOME, **options) as store:
             yield store
         await asyncio.gather(*spawned)
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from mirror.oci import media
 from mirror.oci.digest import Digest, digest_of
 from mirror.oci.manifest import parse_manifest
-from mirror.oci.names import Repository
+from mirror.oci.names import Registry, Repository
 from mirror.store.store import Store
 
-OURS = Repository("", "team/app")
+HOME = Registry("000000000000")
+OURS = Repository(HOME, "", "team/app")
 AT = 1_700_000_000.0
 
 
@@ -49,7 +50,7 @@ async def push_images(store: Store, worker: int) -> None:
 async def main() -> None:
     async with (
         asyncio.TaskGroup() as group,
-        Store.open(Path(sys.argv[1]), lambda work, name: group.create_task(work, name=name)) as store,
+        Store.open(Path(sys.argv[1]), lambda work, name: group.create_task(work, name=name), home=HOME) as store,
     ):
         await asyncio.gather(*(push_images(store, worker) for worker in range(4)))
 

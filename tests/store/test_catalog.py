@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from registries import HOME
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
@@ -16,8 +17,8 @@ from mirror.store.entries import TagEntry
 from mirror.store.ledger import Entry
 from mirror.store.store import Store
 
-OURS = Repository("", "team/app")
-HUB = Repository("docker.io", "library/nginx")
+OURS = Repository(HOME, "", "team/app")
+HUB = Repository(HOME, "docker.io", "library/nginx")
 AT = 1_700_000_000.0
 
 
@@ -67,7 +68,7 @@ async def test_a_cached_manifest_lets_its_repository_serve_blobs_that_are_not_he
     assert (member.kind, member.size) == ("blob", 5)
     assert store.index.blob(digest_of(b"layer")) is None
     assert store.index.blob(image.digest).data == image.body
-    assert not store.index.owned(HUB.name)
+    assert not store.index.owned(HOME, HUB.name)
 
 
 async def test_putting_a_manifest_again_changes_only_its_tags(store, push, make_image) -> None:
@@ -88,7 +89,7 @@ async def test_a_tag_moves_and_goes(store, push, make_image) -> None:
     assert store.index.tag(OURS, "v1") == TagEntry(two.digest, AT + 1)
     assert await store.catalog.delete_tag(OURS, "v1", AT + 2)
     assert not await store.catalog.delete_tag(OURS, "v1", AT + 3)
-    assert not await store.catalog.delete_tag(Repository("", "nobody"), "v1", AT + 3)
+    assert not await store.catalog.delete_tag(Repository(HOME, "", "nobody"), "v1", AT + 3)
     assert store.index.tag(OURS, "v1") is None
 
 
@@ -107,7 +108,7 @@ async def test_a_deleted_manifest_takes_its_tags_along_and_leaves_the_blobs(stor
 
 async def test_an_unlinked_blob_is_gone_from_one_repository_only(store, push) -> None:
     """distribution-spec, "Deleting Blobs"; the bytes are stored once for all repositories."""
-    other = Repository("", "team/other")
+    other = Repository(HOME, "", "team/other")
     digest = await push.blob(store, OURS, b"shared")
     await push.blob(store, other, b"shared")
     assert await store.catalog.blob_repositories(digest) == [OURS, other]
@@ -149,19 +150,19 @@ async def test_children_are_told_by_kind(store) -> None:
 
 async def test_repositories_are_listed_page_by_page(store, push) -> None:
     """distribution-spec has no _catalog; clients ask for it, in pages, in order."""
-    names = [Repository("", "b"), Repository("", "a"), Repository("", "a/c")]
+    names = [Repository(HOME, "", "b"), Repository(HOME, "", "a"), Repository(HOME, "", "a/c")]
     for repository in names:
         await push.blob(store, repository, b"x")
-    assert await store.catalog.repositories(None, 2) == [Repository("", "a"), Repository("", "a/c")]
-    assert await store.catalog.repositories(Repository("", "a/c"), 2) == [Repository("", "b")]
-    assert store.index.repositories(None, 10) == await store.catalog.repositories(None, 10)
+    assert await store.catalog.repositories(HOME, None, 2) == [Repository(HOME, "", "a"), Repository(HOME, "", "a/c")]
+    assert await store.catalog.repositories(HOME, Repository(HOME, "", "a/c"), 2) == [Repository(HOME, "", "b")]
+    assert store.index.repositories(HOME, None, 10) == await store.catalog.repositories(HOME, None, 10)
 
 
 async def test_a_mutation_that_fails_fails_alone(store) -> None:
     """ledger.py: a refusal rolls back only its own mutation, whoever shared the commit."""
 
     async def refuse(entry: Entry) -> None:
-        await entry.make_repository(Repository("", "refused"), AT)
+        await entry.make_repository(Repository(HOME, "", "refused"), AT)
         raise NameInvalid("no")
 
     ledger = store.catalog._ledger
@@ -172,13 +173,13 @@ async def test_a_mutation_that_fails_fails_alone(store) -> None:
         return_exceptions=True,
     )
     assert [type(result) for result in results] == [type(None), NameInvalid, type(None)]
-    assert await store.catalog.repositories(None, 10) == [OURS]
+    assert await store.catalog.repositories(HOME, None, 10) == [OURS]
     assert await kinds(store) == ["repository.created", "blob.linked", "blob.linked"]
 
 
 async def test_mutations_that_wait_share_a_commit_and_keep_their_order(store) -> None:
     """ledger.py: one writer, many mutations a commit, changes in the order of their seq."""
-    repositories = [Repository("", f"r{number}") for number in range(150)]
+    repositories = [Repository(HOME, "", f"r{number}") for number in range(150)]
     await asyncio.gather(*(store.catalog.link_blob(one, digest_of(b"1"), 1, "a/b", AT) for one in repositories))
     changes = await store.catalog.changes(0, 1000)
     assert [change.seq for change in changes] == list(range(1, 301))

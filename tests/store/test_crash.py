@@ -5,11 +5,13 @@ import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
 
+from registries import HOME
+
 from mirror.oci.digest import parse_digest
 from mirror.oci.names import Repository
 from mirror.store.verify import verify
 
-OURS = Repository("", "team/app")
+OURS = Repository(HOME, "", "team/app")
 ROUNDS = 3
 PUSHES = 60
 

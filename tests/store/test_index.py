@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from registries import HOME
 
 from mirror.oci.digest import digest_of
 from mirror.oci.errors import Unavailable
@@ -18,8 +19,8 @@ from mirror.store.environment import IndexDamaged, open_environment
 from mirror.store.index import Index
 from mirror.store.projection import Projection
 
-OURS = Repository("", "team/app")
-HUB = Repository("docker.io", "team/app")
+OURS = Repository(HOME, "", "team/app")
+HUB = Repository(HOME, "docker.io", "team/app")
 DIGEST = digest_of(b"one")
 OTHER = digest_of(b"two", "sha512")
 AT = 1_700_000_000.5
@@ -61,9 +62,9 @@ async def test_small_blobs_come_with_their_bytes_and_large_ones_without(index: I
 async def test_a_digest_is_a_member_of_one_repository_only(index: Index) -> None:
     """DESIGN section 5: no cross-repository reads, also between two upstreams' repositories of one name."""
     await put(index, linked(OURS))
-    assert index.member(OURS, DIGEST) == Member("blob", "a/b", 3, linked=True)
+    assert index.member(OURS, DIGEST) == Member("blob", "a/b", 3, linked=True, proven=True)
     assert index.member(HUB, DIGEST) is None
-    assert index.member(Repository("", "team/ap"), DIGEST) is None
+    assert index.member(Repository(HOME, "", "team/ap"), DIGEST) is None
 
 
 async def test_a_manifest_makes_its_blobs_members_before_they_are_here(index: Index) -> None:
@@ -152,7 +153,7 @@ async def test_tags_and_repositories_are_listed_in_order_page_by_page(index: Ind
     names = ["v1", "V1", "latest", "a", "v10", "v2", "_x"]
     for seq, name in enumerate(names, 1):
         await put(index, Change("tag.set", OURS, AT, DIGEST, name, seq=seq))
-    await put(index, Change("tag.set", Repository("", "team/apq"), AT, DIGEST, "zz", seq=8))
+    await put(index, Change("tag.set", Repository(HOME, "", "team/apq"), AT, DIGEST, "zz", seq=8))
     assert index.tags(OURS, "", 100) == sorted(names)
     assert index.tags(OURS, "v1", 1) == ["v10"]
     assert index.tags(OURS, "m", 2) == ["v1", "v10"]
@@ -161,16 +162,14 @@ async def test_tags_and_repositories_are_listed_in_order_page_by_page(index: Ind
 
 async def test_our_own_repositories_are_known_by_name(index: Index) -> None:
     """rules/routing.py: what was pushed here is never shadowed by an upstream's repository of the same name."""
-    other = Repository("", "a")
+    other = Repository(HOME, "", "a")
     await put(index, Change("repository.created", HUB, AT, seq=1))
-    assert not index.owned("team/app")
+    assert not index.owned(HOME, "team/app")
     await put(index, *(Change("repository.created", one, AT, seq=2) for one in (OURS, other)))
-    assert index.owned("team/app")
-    assert not index.owned("team")
-    assert index.repositories(None, 10) == [other, OURS, HUB]
-    assert index.repositories(other, 1) == [OURS]
-    assert index.repositories(None, 10, "docker.io") == [HUB]
-    assert index.repositories(None, 10, "") == [other, OURS]
+    assert index.owned(HOME, "team/app")
+    assert not index.owned(HOME, "team")
+    assert index.repositories(HOME, None, 10) == [other, OURS, HUB]
+    assert index.repositories(HOME, other, 1) == [OURS]
 
 
 async def test_an_upstreams_answer_is_kept_until_it_is_dropped(index: Index) -> None:

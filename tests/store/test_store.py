@@ -4,14 +4,16 @@ import asyncio
 import shutil
 import sqlite3
 
+from registries import HOME
+
 from mirror.oci.digest import digest_of
 from mirror.oci.names import Repository
 from mirror.store.entries import BlobEntry
 from mirror.store.store import Store
 from mirror.store.verify import verify
 
-OURS = Repository("", "team/app")
-HUB = Repository("docker.io", "library/nginx")
+OURS = Repository(HOME, "", "team/app")
+HUB = Repository(HOME, "docker.io", "library/nginx")
 
 
 def seen(store: Store) -> dict[bytes, list[tuple[bytes, bytes]]]:
@@ -44,7 +46,7 @@ async def test_a_store_opens_again_with_all_that_was_in_it(root, push, make_imag
 async def test_a_first_start_is_nothing_to_warn_of(root, events) -> None:
     """Issue section 2: one command starts a node; its log has no alarm in it."""
     async with root.open() as store:
-        assert await store.catalog.repositories(None, 1) == []
+        assert await store.catalog.repositories(HOME, None, 1) == []
     assert {event["log_level"] for event in events} == {"info"}
 
 

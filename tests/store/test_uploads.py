@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from registries import HOME
 
 from mirror.oci.digest import digest_of
 from mirror.oci.errors import (
@@ -22,7 +23,7 @@ from mirror.store import uploads as limits
 from mirror.store.files import Files
 from mirror.store.uploads import UPLOAD_IDLE_S_MAX, Uploads
 
-OURS = Repository("", "team/app")
+OURS = Repository(HOME, "", "team/app")
 DATA = b"0123456789" * 1000
 
 
@@ -146,7 +147,7 @@ async def test_a_session_of_another_repository_is_unknown(uploads: Uploads) -> N
     """Issue section 6: nothing crosses repositories, also when the session's name leaks."""
     upload = uploads.create(OURS)
     with pytest.raises(BlobUploadUnknown):
-        await uploads.find(Repository("", "team/other"), upload.session)
+        await uploads.find(Repository(HOME, "", "team/other"), upload.session)
 
 
 async def test_a_session_survives_a_restart(uploads: Uploads, files: Files) -> None:
@@ -155,7 +156,7 @@ async def test_a_session_survives_a_restart(uploads: Uploads, files: Files) -> N
     await upload.append(pieces(DATA[:5000]))
     after = Uploads(files)
     with pytest.raises(BlobUploadUnknown):
-        await after.find(Repository("", "team/other"), upload.session)
+        await after.find(Repository(HOME, "", "team/other"), upload.session)
     one, same = await asyncio.gather(after.find(OURS, upload.session), after.find(OURS, upload.session))
     assert one is same
     assert one.offset == 5000

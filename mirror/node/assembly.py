@@ -1,0 +1,180 @@
+"""The assembly: what stands between the sockets and the store, built and put together. Nowhere else is it."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+from urllib.parse import urlsplit
+
+from mirror import __version__
+from mirror.config import Settings
+from mirror.node.identities import Known
+from mirror.node.tasks import Tasks
+from mirror.oci.names import Registry
+from mirror.registry.audit import Audit
+from mirror.registry.authority import Authority
+from mirror.registry.discovery import Discovery
+from mirror.registry.fills import Fills
+from mirror.registry.flights import Flights
+from mirror.registry.manifests import Manifests
+from mirror.registry.prefetch import Prefetch
+from mirror.registry.public_registries import PublicRegistries
+from mirror.registry.pull import PullManifests
+from mirror.registry.pull_blobs import PullBlobs
+from mirror.registry.pullthrough import PullThrough
+from mirror.registry.push import Push
+from mirror.registry.repositories import Repositories
+from mirror.registry.secrets import Secrets
+from mirror.registry.upstream_rights import UpstreamRights
+from mirror.registry.upstreams import Upstreams
+from mirror.rules.hosts import Hosts, NamedHost
+from mirror.rules.routing import Routing, UpstreamRule
+from mirror.store.store import Store
+from mirror.upstream.client import Upstream
+from mirror.upstream.limits import Limits
+
+LOCALHOST: Final = "localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """The registry floor: what registries do, with nobody at the door yet."""
+
+    settings: Settings
+    store: Store
+    known: Known
+    tasks: Tasks
+    hosts: Hosts
+    routing: Routing
+    flights: Flights
+    upstreams: Upstreams
+    repositories: Repositories
+    authority: Authority
+    manifests: PullManifests
+    blobs: PullBlobs
+    push: Push
+    discovery: Discovery
+    rights: UpstreamRights
+    secrets: Secrets
+    pull_through: PullThrough
+    public: PublicRegistries
+    audit: Audit
+
+
+class _Clients:
+    """Makes clients of upstreams. One that the operator's file does not name has its address checked too."""
+
+    def __init__(self, settings: Settings, secrets: Secrets, clocks: Limits | None) -> None:
+        self._configured = settings.upstreams
+        self._secrets = secrets
+        self._connect = partial(Upstream, user_agent=f"mirror/{__version__}", clocks=clocks)
+
+    def of_rule(self, registry: Registry, rule: UpstreamRule) -> Upstream:
+        """Make the client that asks under the node's own name."""
+        login = self._secrets.login(registry, rule)
+        return self._connect(rule, credential=login, asked_for=rule not in self._configured)
+
+    def of_caller(self, rule: UpstreamRule, login: tuple[str, str]) -> Upstream:
+        """Make a client that asks under a caller's name."""
+        return self._connect(rule, credential=lambda: login, asked_for=rule not in self._configured)
+
+
+def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: Audit, clocks: Limits | None) -> House:
+    """Build the registry floor over an open store. `clocks` are those of the upstreams, shorter in tests."""
+    secrets = Secrets(store.documents, known.seals, settings.registry.region)
+    clients = _Clients(settings, secrets, clocks)
+    routing = Routing(settings.home, settings.upstreams, _own_hosts(settings.server.public_url))
+    flights = Flights(tasks.spawn)
+    upstreams = Upstreams(clients.of_rule)
+    repositories = Repositories(store.index, store.catalog, store.documents, routing)
+    manifests = Manifests(store.files, store.index, store.catalog)
+    pull = PullManifests(store.index, store.catalog, manifests, repositories, upstreams, flights)
+    fills = Fills(store.files, store.index, tasks.spawn)
+    blobs = PullBlobs(store.files, store.index, store.catalog, repositories, fills, upstreams, flights)
+    pull.followers.append(Prefetch(pull, blobs, tasks.spawn).follow)
+    return House(
+        settings=settings,
+        store=store,
+        known=known,
+        tasks=tasks,
+        hosts=_hosts(settings),
+        routing=routing,
+        flights=flights,
+        upstreams=upstreams,
+        repositories=repositories,
+        authority=_authority(settings, store, known, routing),
+        manifests=pull,
+        blobs=blobs,
+        push=_push(settings, store, manifests, repositories),
+        discovery=Discovery(store.index, store.catalog, upstreams, flights),
+        rights=UpstreamRights(routing, clients.of_caller, flights),
+        secrets=secrets,
+        pull_through=_pull_through(settings, store, routing, upstreams, secrets),
+        public=PublicRegistries(store.documents),
+        audit=audit,
+    )
+
+
+def _authority(settings: Settings, store: Store, known: Known, routing: Routing) -> Authority:
+    return Authority(
+        store.index,
+        store.documents,
+        known.identities,
+        routing,
+        region=settings.registry.region,
+        anonymous=frozenset(settings.access.anonymous),
+    )
+
+
+def _push(settings: Settings, store: Store, manifests: Manifests, repositories: Repositories) -> Push:
+    return Push(
+        store.index,
+        store.catalog,
+        store.uploads,
+        manifests,
+        repositories,
+        store.documents,
+        create_on_push=settings.registry.create_on_push,
+    )
+
+
+def _pull_through(
+    settings: Settings, store: Store, routing: Routing, upstreams: Upstreams, secrets: Secrets
+) -> PullThrough:
+    return PullThrough(
+        store.documents,
+        routing,
+        upstreams,
+        store.catalog,
+        store.index,
+        secrets,
+        settings.upstreams,
+        region=settings.registry.region,
+    )
+
+
+def _hosts(settings: Settings) -> Hosts:
+    """Name the node's registries as the configuration does. The port is the one that is listened on, once it is."""
+    public = urlsplit(settings.server.public_url)
+    account, domain = settings.registry.account, settings.registry.domain
+    own = public.hostname or ""
+    secure = public.scheme == "https" if own else bool(settings.server.tls.certificate)
+    named = [NamedHost(one.name, one.account or account, one.registry, one.login) for one in settings.hosts]
+    if all(one.name != LOCALHOST for one in named):
+        # A name to log in by that needs no DNS: dockerd finds its mirror by 127.0.0.1, people type this one.
+        named.append(NamedHost(LOCALHOST, account, "private", "basic"))
+    home_host = "" if own.endswith(f".{domain}") else own
+    return Hosts(
+        settings.home,
+        settings.registry.region,
+        domain,
+        login=settings.registry.login,
+        named=named,
+        home_host=home_host or (LOCALHOST if domain == LOCALHOST else ""),
+        scheme="https" if secure else "http",
+        port=(public.port or 0) if own else 0,
+    )
+
+
+def _own_hosts(public_url: str) -> frozenset[str]:
+    """Return the names by which a client's `?ns=` may mean this node itself."""
+    return frozenset({urlsplit(public_url).netloc}) - {""}

@@ -1,0 +1,116 @@
+"""What the command line asks of a node: serve, rebuild the index, verify the bytes."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import aiofastnet
+import uvloop
+
+from mirror.config import Settings
+from mirror.node.node import Node
+from mirror.node.tasks import Tasks
+from mirror.store.store import Store
+from mirror.store.verify import verify as verify_store
+from mirror.web.admin_socket import NAME as ADMIN_SOCKET
+from mirror.web.admin_socket import near
+
+T = TypeVar("T")
+
+
+def run(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code."""
+
+    async def main() -> None:
+        node = Node(settings)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, node.stop)
+        loop.add_signal_handler(signal.SIGHUP, node.reload)
+        await node.run()
+
+    with asyncio.Runner(loop_factory=aiofastnet.loop_factory(uvloop.new_event_loop)) as runner:
+        runner.run(main())
+    return 0
+
+
+Progress = Callable[[str, int, int], object]  # step, done, all
+
+
+def reindex(settings: Settings, progress: Progress) -> None:
+    """Build the index anew from the database and the files. Raises StoreLocked when a node is running."""
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            rows = partial(progress, "rows")
+            async with Store.open(
+                settings.storage.root, Tasks(group).spawn, home=settings.home, rebuilt=True, progress=rows
+            ):
+                pass
+
+    asyncio.run(main())
+
+
+def _hashed(progress: Progress, done: int) -> None:
+    progress("blobs hashed", done, 0)
+
+
+def verify(settings: Settings, repair: bool, report: Callable[[str], object], progress: Progress) -> int:
+    """Check every stored byte, telling each fault; return how many do harm. Raises StoreLocked."""
+
+    async def main() -> int:
+        faults = 0
+        opened = partial(Store.open, settings.storage.root, home=settings.home)
+        async with asyncio.TaskGroup() as group, opened(Tasks(group).spawn) as store:
+            hashed = partial(_hashed, progress)
+            async for fault in verify_store(store.files, store.index, repair=repair, progress=hashed):
+                faults += not fault.harmless
+                ending = ", repaired" if fault.repaired else ", harmless" if fault.harmless else ""
+                report(f"{fault.digest}: {fault.kind}{ending}")
+        return faults
+
+    return asyncio.run(main())
+
+
+def administer(settings: Settings, talk: Callable[[Path], Awaitable[T]]) -> T:
+    """Do `talk` with the path of a live administration socket: the running node's, or that of one for this only.
+
+    Raises what `talk` raises, and StoreLocked where a node has the store and does not answer.
+    """
+    path = settings.storage.root / ADMIN_SOCKET
+
+    async def main() -> T:
+        if await _answers(path):
+            return await talk(path)
+        node = Node(settings, alone=True)
+        return await _with(node, lambda: talk(path))
+
+    with asyncio.Runner(loop_factory=aiofastnet.loop_factory(uvloop.new_event_loop)) as runner:
+        return runner.run(main())
+
+
+async def _answers(path: Path) -> bool:
+    """Tell whether somebody listens on the socket."""
+    try:
+        with near(path) as address:
+            _, writer = await asyncio.open_unix_connection(address)
+    except OSError:
+        return False
+    writer.close()
+    await writer.wait_closed()
+    return True
+
+
+async def _with(node: Node, work: Callable[[], Awaitable[T]]) -> T:
+    """Run `node` for as long as `work` takes."""
+    started = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(node.run(lambda _: started.set()), name="node")
+        await started.wait()
+        try:
+            return await work()
+        finally:
+            node.stop()

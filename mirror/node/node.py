@@ -1,0 +1,192 @@
+"""One running node: the order of start and stop.
+
+Start: store (locked, replayed), identities, upstreams (none is called: a node starts with no network), door. Stop: not
+ready, no new connections, transfers finish within DRAIN_S_MAX, tasks, store.
+"""
+
+import asyncio
+import gc
+import os
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from mirror import __version__, telemetry
+from mirror.config import ConfigInvalid, Settings
+from mirror.config.settings import Tls
+from mirror.jobs.sweep import sweep
+from mirror.node.assembly import House, build
+from mirror.node.control import Control, build_control
+from mirror.node.doorway import build_server
+from mirror.node.identities import Known, declare, open_identities, rotate
+from mirror.node.tasks import Tasks
+from mirror.node.webhooks import spawn_webhooks
+from mirror.oci.errors import RegistryError
+from mirror.registry.audit import Audit, AuditFile
+from mirror.store.store import Store
+from mirror.upstream.limits import Limits
+from mirror.web.admin_socket import NAME as ADMIN_SOCKET
+from mirror.web.admin_socket import open_socket
+from mirror.web.listen import inherited, listen, names
+from mirror.web.server import Server
+from mirror.web.slow import SlowClock
+
+DRAIN_S_MAX: Final = 30.0  # how long a stop waits for transfers; below systemd's default of 90
+LOCAL_CONNECTIONS_MAX: Final = 64  # commands of one machine's administrator
+GARBAGE_OBJECTS_MIN: Final = 10_000  # a request makes some hundred objects, nearly none in cycles
+DISK_THREADS: Final = 16  # writes, hashing and fsync: more than cores, since most of it waits for the disk
+
+
+class Node:
+    """One running node."""
+
+    def __init__(self, settings: Settings, *, clocks: Limits | None = None, alone: bool = False) -> None:
+        """Read `settings`; `clocks` are those of the upstreams, shorter in tests.
+
+        A node that is `alone` listens on its administration socket only, and tells nobody of events.
+        """
+        self._alone = alone
+        self._settings = settings
+        self._clocks = clocks
+        self._stopping = asyncio.Event()
+        self._house: House | None = None
+        self._tls = _tls_context(settings.server.tls)
+        self.addresses: list[str] = []
+
+    async def run(self, started: Callable[["Node"], None] = lambda _: None) -> None:
+        """Serve until `stop`; `started` is told when the node accepts. Raises OSError, StoreLocked, ssl.SSLError."""
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk"))
+        loop.set_exception_handler(_log_loose)
+        # Two groups: the work that uses the store has ended before the store's own loop does.
+        async with (
+            asyncio.TaskGroup() as group,
+            Store.open(self._settings.storage.root, Tasks(group).spawn, home=self._settings.home) as store,
+        ):
+            await self._work(store, started)
+
+    async def _work(self, store: Store, started: Callable[["Node"], None]) -> None:
+        settings = self._settings
+        known = await open_identities(settings, store)
+        async with asyncio.TaskGroup() as group, AsyncExitStack() as stack:
+            tasks = Tasks(group)
+            stack.callback(tasks.cancel)
+            audit = await self._open_audit(stack)
+            house = self._house = build(settings, store, known, tasks, audit, self._clocks)
+            stack.push_async_callback(house.upstreams.close)
+            await house.pull_through.apply()
+            slow = SlowClock()
+            control = await build_control(house, slow)
+            server = build_server(house, control, slow, partial(self._fault, store))
+            tasks.spawn(slow.run(), "slow clients")
+            tasks.spawn(sweep(store.uploads), "sweep")
+            tasks.spawn(rotate(known.signing_keys), "signing keys")
+            if not self._alone:
+                await spawn_webhooks(house)
+            await self._listen_locally(control, slow, stack)
+            await self._serve(server, started)
+
+    async def _open_audit(self, stack: AsyncExitStack) -> Audit:
+        path = self._settings.log.audit
+        file = await asyncio.to_thread(AuditFile, Path(path)) if path else None
+        if file is not None:
+            stack.callback(file.close)
+        return Audit(self._settings.registry.region, file)
+
+    async def _listen_locally(self, control: Control, slow: SlowClock, stack: AsyncExitStack) -> None:
+        """Listen on the administration socket until the node ends."""
+        path = self._settings.storage.root / ADMIN_SOCKET
+        local = Server(control.administration.handle, express=None, slow=slow, connections_max=LOCAL_CONNECTIONS_MAX)
+        sock = await asyncio.to_thread(open_socket, path)
+        stack.callback(sock.close)
+        (listening,) = await listen(local, (), [sock], None)
+        stack.push_async_callback(asyncio.to_thread, path.unlink, missing_ok=True)
+        stack.push_async_callback(local.shutdown, 0.0)
+        stack.callback(listening.close)
+
+    async def _serve(self, server: Server, started: Callable[["Node"], None]) -> None:
+        sockets = [] if self._alone else inherited(os.environ, os.getpid())
+        addresses = () if self._alone else self._settings.server.listen
+        listening = await listen(server, addresses, sockets, self._tls)
+        self.addresses = names(listening)
+        self._call_by_port(listening)
+        root = str(self._settings.storage.root)
+        telemetry.log.info("serving", addresses=self.addresses, version=__version__, root=root)
+        try:
+            _settle_garbage()
+            started(self)
+            await self._stopping.wait()
+            telemetry.log.info("stopping", connections=len(server.connections))
+        finally:
+            for listener in listening:
+                listener.close()
+        server.pre_shutdown()
+        await server.shutdown(DRAIN_S_MAX)
+
+    def _call_by_port(self, listening: Sequence[asyncio.Server]) -> None:
+        """Put the port into the registries' addresses, where no public URL says another."""
+        assert self._house is not None
+        if not self._settings.server.public_url:
+            sockets = [sock for server in listening for sock in server.sockets if sock.family != socket.AF_UNIX]
+            ports = [sock.getsockname()[1] for sock in sockets]
+            ports = ports or [address.port for address in self._settings.server.listen if address.port]
+            usual = 443 if self._house.hosts.scheme == "https" else 80
+            self._house.hosts.port = ports[0] if ports and ports[0] != usual else 0
+
+    def _fault(self, store: Store) -> str:
+        """Say what keeps the node from being ready, "" when nothing does."""
+        return "stopping" if self._stopping.is_set() else store.fault()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def reload(self) -> None:
+        """Take up a renewed certificate, and the users that the file declares now; what is under way goes on."""
+        self._reload_certificate()
+        if self._house is not None:
+            self._house.tasks.spawn(self._declare(self._house.known), "iam file")
+            self._house.tasks.spawn(self._house.audit.reopen(), "audit file")
+
+    async def _declare(self, known: Known) -> None:
+        try:
+            await declare(self._settings, known)
+        except (ConfigInvalid, RegistryError) as error:
+            telemetry.log.error("iam file not reloaded", reason=str(error))
+
+    def _reload_certificate(self) -> None:
+        tls = self._settings.server.tls
+        if self._tls is None:
+            return
+        try:
+            # Tried elsewhere first: a pair that does not match would leave the living context without a key.
+            _tls_context(tls)
+            self._tls.load_cert_chain(tls.certificate, tls.key)
+        except (OSError, ssl.SSLError) as error:
+            telemetry.log.error("certificate not reloaded", reason=str(error))
+        else:
+            telemetry.log.info("certificate reloaded")
+
+
+def _settle_garbage() -> None:
+    """Take what the start has made out of the collector's sight: it stays, and looking at it costs every request."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_OBJECTS_MIN)
+
+
+def _log_loose(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what went wrong outside of any task, in one line: a port scanner's broken handshake is no traceback."""
+    telemetry.log.warning("loop", message=str(context.get("message")), error=repr(context.get("exception")))
+
+
+def _tls_context(tls: Tls) -> ssl.SSLContext | None:
+    if not tls.certificate:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tls.certificate, tls.key)
+    return context

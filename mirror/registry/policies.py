@@ -1,0 +1,148 @@
+"""Resource policies: of repositories and of registries, kept as they were sent, given back printed again.
+
+Source: ECR.md 2.1 and 2.2: Jackson's pretty style. What they decide is the authority's.
+"""
+
+from collections.abc import Sequence
+from typing import Final, cast
+
+from msgspec.structs import replace
+
+from mirror.aws.errors import (
+    RegistryPolicyNotFound,
+    RepositoryPolicyNotFound,
+    constraint,
+)
+from mirror.aws.principals import Principal
+from mirror.oci.names import Registry, Repository
+from mirror.registry.authority import ACCOUNT_SETTING, REGISTRY_POLICY, SCOPE, Authority, Circumstances, Identities
+from mirror.registry.repositories import Repositories
+from mirror.rules.access import PolicyInvalid, PolicyKind, parse_policy
+from mirror.rules.access.echo import pretty
+from mirror.rules.repositories import RepositorySettings, encode, read_settings
+from mirror.rules.routing import Routing
+from mirror.store.documents import Documents, Edit
+from mirror.store.index import Index
+
+SET: Final = "ecr:SetRepositoryPolicy"
+_LOCKED_OUT: Final = "The policy would keep you from setting another one. Use force to set it anyway."
+
+
+class RepositoryPolicies:
+    """The policies of private repositories."""
+
+    def __init__(
+        self,
+        repositories: Repositories,
+        index: Index,
+        documents: Documents,
+        identities: Identities,
+        routing: Routing,
+        *,
+        region: str,
+    ) -> None:
+        self._repositories = repositories
+        self._index = index
+        self._documents = documents
+        self._identities = identities
+        self._routing = routing
+        self._region = region
+
+    def get(self, repository: Repository) -> str:
+        """Return the policy, printed. Raises RepositoryPolicyNotFound, RepositoryNotFound."""
+        return pretty(self._policy(repository, self._repositories.settings(repository)))
+
+    async def set(
+        self, repository: Repository, text: str, principal: Principal, now: Circumstances, *, force: bool
+    ) -> str:
+        """Set the policy; return it printed.
+
+        Raises InvalidParameter, also where `principal` could not set another one afterwards, unless `force`.
+        """
+        check_policy(text, "repository")
+        if not force:
+            self._check_not_locked_out(repository, text, principal, now)
+        await self._repositories.change(repository, lambda settings: replace(settings, policy=text))
+        return pretty(text)
+
+    async def delete(self, repository: Repository) -> str:
+        """Delete the policy; return what it was. Raises RepositoryPolicyNotFound."""
+        deleted: list[str] = []
+
+        def without(settings: RepositorySettings) -> RepositorySettings:
+            deleted[:] = [self._policy(repository, settings)]
+            return replace(settings, policy="")
+
+        await self._repositories.change(repository, without)
+        return pretty(deleted[0])
+
+    def _policy(self, repository: Repository, settings: RepositorySettings) -> str:
+        if not settings.policy:
+            raise RepositoryPolicyNotFound(self._repositories.name(repository), repository.registry)
+        return settings.policy
+
+    def _check_not_locked_out(
+        self, repository: Repository, text: str, principal: Principal, now: Circumstances
+    ) -> None:
+        """Have an authority decide that knows the repository as it would be."""
+        proposed = cast("Index", _Proposed(self._index, repository, text))
+        authority = Authority(
+            proposed, self._documents, self._identities, self._routing, region=self._region, anonymous=frozenset()
+        )
+        if not authority.decide(principal, SET, repository, now).allowed:
+            raise constraint("PolicyText", _LOCKED_OUT)
+
+
+class _Proposed:
+    """The index, in as far as the authority asks it, with another policy of one repository."""
+
+    def __init__(self, index: Index, repository: Repository, policy: str) -> None:
+        self._index = index
+        self._repository = repository
+        self._policy = policy
+        self.claims = 0
+
+    def settings(self, repository: Repository) -> bytes | None:
+        found = self._index.settings(repository)
+        if found is None or repository != self._repository:
+            return found
+        return encode(replace(read_settings(found), policy=self._policy))
+
+
+class RegistryPolicies:
+    """The policies of private registries, one each."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+
+    def get(self, registry: Registry) -> str:
+        """Return the policy, printed. Raises RegistryPolicyNotFound."""
+        found = self._documents.get(registry, REGISTRY_POLICY)
+        if found is None:
+            raise RegistryPolicyNotFound(registry)
+        return pretty(found.decode())
+
+    async def put(self, registry: Registry, text: str) -> str:
+        """Set the policy; return it printed. Raises InvalidParameter for one that the account's scope has not."""
+        is_v1 = self._documents.get(registry, ACCOUNT_SETTING, SCOPE) == b"V1"
+        check_policy(text, "registry-v1" if is_v1 else "registry-v2")
+        await self._documents.write([Edit(registry, REGISTRY_POLICY, "", text.encode())])
+        return pretty(text)
+
+    async def delete(self, registry: Registry) -> str:
+        """Delete the policy; return what it was. Raises RegistryPolicyNotFound."""
+        text = self.get(registry)
+        await self._documents.write([Edit(registry, REGISTRY_POLICY, "", None)])
+        return text
+
+
+_REGISTRY_KINDS: Final[Sequence[PolicyKind]] = ("registry-v1", "registry-v2")
+
+
+def check_policy(text: str, kind: PolicyKind) -> None:
+    """Raise InvalidParameter, in ECR's words, for a text that is no policy of this kind."""
+    whose = "registry" if kind in _REGISTRY_KINDS else "repository"
+    try:
+        parse_policy(text, kind)
+    except PolicyInvalid:
+        raise constraint("PolicyText", f"Invalid {whose} policy provided") from None

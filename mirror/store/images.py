@@ -1,0 +1,171 @@
+"""Images: manifests as the ECR API sees them, with tags, sizes, times and status. SQL only: pulls never come here.
+
+Source: ECR API reference, ImageDetail.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from sqlalchemy import Select, and_, exists, select
+
+from mirror.oci.digest import Digest, parse_digest
+from mirror.oci.names import Repository
+from mirror.store import mutations, tables
+from mirror.store.database import Database
+from mirror.store.ledger import Ledger, named
+
+PAGE_MAX: Final = 1_000  # of DescribeImages and ListImages
+LISTS_MAX: Final = 100  # named in a refusal
+
+Status = Literal["ACTIVE", "ARCHIVED"]
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A manifest and what is known of it. Times in unix seconds; `image_size` in bytes."""
+
+    digest: Digest
+    tags: tuple[str, ...]
+    tagged_at: tuple[float, ...]
+    media_type: str
+    artifact_type: str
+    size: int
+    image_size: int
+    subject: str | None
+    annotations: str
+    pushed_at: float
+    status: Status
+    archived_at: float | None
+    activated_at: float | None
+    pulled_at: float | None
+
+
+class Images:
+    """The images of all repositories."""
+
+    def __init__(self, database: Database, ledger: Ledger) -> None:
+        self._database = database
+        self._ledger = ledger
+
+    async def page(
+        self,
+        repository: Repository,
+        *,
+        after: str = "",
+        limit: int = PAGE_MAX,
+        status: Status | None = None,
+        tagged: bool | None = None,
+    ) -> list[Image]:
+        """List up to `limit` images after the digest `after`, by digest; of one status, tagged or untagged if asked."""
+        table = tables.manifests
+        chosen = _images(repository).where(table.c.digest > after).order_by(table.c.digest).limit(limit)
+        if status is not None:
+            chosen = chosen.where(table.c.status == status)
+        if tagged is not None:
+            has_tag = exists().where(
+                tables.tags.c.repository_id == table.c.repository_id, tables.tags.c.digest == table.c.digest
+            )
+            chosen = chosen.where(has_tag if tagged else ~has_tag)
+        return await self._read(repository, chosen)
+
+    async def find(self, repository: Repository, digests: Sequence[Digest]) -> dict[Digest, Image]:
+        """Return those of `digests` (some hundred at most) that are images of `repository`."""
+        wanted = [str(digest) for digest in digests]
+        found = await self._read(repository, _images(repository).where(tables.manifests.c.digest.in_(wanted)))
+        return {image.digest: image for image in found}
+
+    async def lists_of(self, repository: Repository, digest: Digest) -> list[Digest]:
+        """List the manifest lists of `repository` that name `digest`, LISTS_MAX at most."""
+        table = tables.manifest_children
+        chosen = (
+            select(table.c.manifest)
+            .join(tables.repositories, tables.repositories.c.id == table.c.repository_id)
+            .where(*named(repository), table.c.digest == str(digest), table.c.kind == "manifest")
+            .order_by(table.c.manifest)
+            .limit(LISTS_MAX)
+        )
+        async with self._database.read() as connection:
+            return [parse_digest(found) for found in (await connection.execute(chosen)).scalars()]
+
+    async def children(self, repository: Repository) -> dict[str, list[str]]:
+        """Return, for each manifest that lists of `repository` name, the digests of those lists."""
+        table = tables.manifest_children
+        chosen = (
+            select(table.c.digest, table.c.manifest)
+            .join(tables.repositories, tables.repositories.c.id == table.c.repository_id)
+            .where(*named(repository), table.c.kind == "manifest")
+        )
+        found: dict[str, list[str]] = {}
+        async with self._database.read() as connection:
+            for row in (await connection.execute(chosen)).mappings():
+                found.setdefault(row["digest"], []).append(row["manifest"])
+        return found
+
+    async def named_by_an_image(self, repository: Repository, digest: Digest) -> str | None:
+        """Return the media type under which an image that can be pulled names a blob; None when none does."""
+        table, image = tables.manifest_children, tables.manifests
+        chosen = (
+            select(table.c.media_type)
+            .join(tables.repositories, tables.repositories.c.id == table.c.repository_id)
+            .join(image, and_(image.c.repository_id == table.c.repository_id, image.c.digest == table.c.manifest))
+            .where(*named(repository), table.c.digest == str(digest), table.c.kind != "manifest")
+            .where(image.c.status == "ACTIVE")
+            .limit(1)
+        )
+        async with self._database.read() as connection:
+            found = (await connection.execute(chosen)).scalar()
+        return None if found is None else str(found)
+
+    async def untag(self, repository: Repository, tag: str, at: float) -> Digest | None:
+        """Delete a tag, and the image with its last one; return the digest that it had. Raises NamedByLists."""
+        return await self._ledger.commit(lambda entry: mutations.untag(entry, repository, tag, at))
+
+    async def delete(self, repository: Repository, digest: Digest, at: float) -> bool:
+        """Delete an image and its tags; tell whether it was there. Raises NamedByLists where lists need it."""
+        return await self._ledger.commit(lambda entry: mutations.delete_image(entry, repository, digest, at))
+
+    async def set_status(self, repository: Repository, digest: Digest, status: Status, at: float) -> bool:
+        """Make an image ACTIVE or ARCHIVED; tell whether it was there."""
+        return await self._ledger.commit(lambda entry: mutations.set_status(entry, repository, digest, status, at))
+
+    async def note_pulls(self, pulls: Mapping[tuple[Repository, Digest], float]) -> None:
+        """Write when images were pulled last, many at once."""
+        await self._ledger.commit(lambda entry: mutations.note_pulls(entry, pulls))
+
+    async def _read(self, repository: Repository, chosen: Select[Any]) -> list[Image]:
+        async with self._database.read() as connection:
+            rows = (await connection.execute(chosen)).mappings().all()
+            tags: dict[str, list[tuple[str, float]]] = {}
+            for row in (await connection.execute(_tags(repository, [row["digest"] for row in rows]))).mappings():
+                tags.setdefault(row["digest"], []).append((row["tag"], row["updated_at"]))
+        return [_image(row, tags.get(row["digest"], [])) for row in rows]
+
+
+def _images(repository: Repository) -> Select[Any]:
+    return select(tables.manifests).join(tables.repositories).where(*named(repository))
+
+
+def _tags(repository: Repository, digests: Sequence[str]) -> Select[Any]:
+    table = tables.tags
+    return (
+        select(table)
+        .join(tables.repositories)
+        .where(*named(repository), table.c.digest.in_(digests))
+        .order_by(table.c.tag)
+    )
+
+
+def _image(row: Mapping[Any, Any], tags: Sequence[tuple[str, float]]) -> Image:
+    return Image(
+        digest=parse_digest(row["digest"]),
+        tags=tuple(tag for tag, _ in tags),
+        tagged_at=tuple(at for _, at in tags),
+        **{name: row[name] for name in _COLUMNS},
+    )
+
+
+_COLUMNS: Final = (
+    *("media_type", "artifact_type", "size", "image_size", "subject", "annotations", "pushed_at", "status"),
+    *("archived_at", "activated_at", "pulled_at"),
+)

@@ -1,0 +1,71 @@
+"""What an administrator may ask besides the AWS APIs, as JSON: `{"operation": "put", ...}` to the path of its kind."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from mirror.aws.errors import SerializationFailed
+
+
+class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="operation"):
+    """An operation of our own: its class says which."""
+
+
+class PutSecret(Ask, frozen=True, tag="put"):
+    name: str
+    username: str
+    password: str
+
+
+class ListSecrets(Ask, frozen=True, tag="list"):
+    pass
+
+
+class DeleteSecret(Ask, frozen=True, tag="delete"):
+    name: str
+
+
+class SetPassword(Ask, frozen=True, tag="set"):
+    user: str
+    password: str
+
+
+class RemovePassword(Ask, frozen=True, tag="remove"):
+    user: str
+
+
+class CreateAccount(Ask, frozen=True, tag="create"):
+    account: str
+
+
+class ListAccounts(Ask, frozen=True, tag="list"):
+    pass
+
+
+DECODERS: Final[Mapping[str, msgspec.json.Decoder[Ask]]] = {
+    "/secrets": msgspec.json.Decoder(PutSecret | ListSecrets | DeleteSecret),
+    "/passwords": msgspec.json.Decoder(SetPassword | RemovePassword),
+    "/accounts": msgspec.json.Decoder(CreateAccount | ListAccounts),
+}
+# What CloudTrail would call the same thing, and whose it is. What only reads is not recorded.
+CALLED: Final[Mapping[type[Ask], tuple[str, str]]] = {
+    PutSecret: ("secretsmanager", "PutSecretValue"),
+    DeleteSecret: ("secretsmanager", "DeleteSecret"),
+    SetPassword: ("iam", "UpdateLoginProfile"),
+    RemovePassword: ("iam", "DeleteLoginProfile"),
+    CreateAccount: ("organizations", "CreateAccount"),
+}
+
+
+def read_ask(decoder: msgspec.json.Decoder[Ask], body: bytes) -> Ask:
+    """Read an operation. Raises SerializationFailed."""
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        # Where it is wrong, never what was there: that may be a password.
+        raise SerializationFailed(f"The request cannot be read: {_place(error)}") from None
+
+
+def _place(error: Exception) -> str:
+    return str(error).partition(" - at ")[2] or "it is not the JSON of an operation"

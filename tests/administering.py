@@ -1,0 +1,107 @@
+"""A node's administration socket for tests: real store, identities and protocols, in the loop that asks.
+
+async with administered(tmp_path) as house:
+    async with reached(house.path) as node:
+        await node.iam("CreateUser", UserName="ci")
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from registries import HOME
+from stores import opened
+
+from mirror.aws.errors import UnrecognizedClient
+from mirror.registry.audit import Audit
+from mirror.registry.identities import Identities, Passwords, open_seals
+from mirror.registry.policies import RepositoryPolicies
+from mirror.registry.repositories import Repositories
+from mirror.registry.secrets import Secrets
+from mirror.rules.hosts import Hosts
+from mirror.rules.routing import Routing
+from mirror.store.store import Store
+from mirror.web.admin_socket import NAME, open_socket
+from mirror.web.administration import Administration
+from mirror.web.aws.bodies import Bodies
+from mirror.web.aws.claim import Claim
+from mirror.web.aws.iam import Iam
+from mirror.web.aws.json11 import JsonApi
+from mirror.web.aws.models import Models
+from mirror.web.aws.query import QueryApi
+from mirror.web.aws.reception import Found, Reception
+from mirror.web.call_witness import CallWitness
+from mirror.web.ecr.deletion import Deletion
+from mirror.web.ecr.image_details import ImageDetails
+from mirror.web.ecr.policies import Policies
+from mirror.web.ecr.repositories import PrivateRepositories
+from mirror.web.ecr.scope import registry_of
+from mirror.web.ecr.shapes import Shapes
+from mirror.web.ecr.subjects import Subjects
+from mirror.web.server import Server
+from mirror.web.slow import SlowClock
+
+REGION = "us-east-1"
+MODELS = Models.load()
+
+
+class NoKeys:
+    """Nobody has a key: who needs no signature is not asked for one."""
+
+    async def find(self, claim: Claim) -> Found:
+        raise UnrecognizedClient
+
+
+@dataclass
+class Administered:
+    """What is behind the socket at `path`."""
+
+    path: Path
+    store: Store
+    identities: Identities
+    secrets: Secrets
+
+
+@asynccontextmanager
+async def administered(root: Path) -> AsyncIterator[Administered]:
+    """Open the store at `root` and listen on its administration socket."""
+    async with opened(root) as store, AsyncExitStack() as stack:
+        seals = await asyncio.to_thread(open_seals, root)
+        identities = Identities(store.documents, seals, Passwords(2), HOME.account)
+        house = Administered(root / NAME, store, identities, Secrets(store.documents, seals, REGION))
+        audit = Audit(REGION)
+        slow = SlowClock()
+        bodies = Bodies(slow)
+        reception = Reception(
+            MODELS,
+            {**Iam(identities).handlers(), **_ecr(store, identities)},
+            NoKeys(),
+            lambda _: None,
+            CallWitness(audit, lambda _: ()),
+            regions=(REGION,),
+            bodies=bodies,
+        )
+        asked = Administration(JsonApi(reception), QueryApi(reception), identities, house.secrets, audit, bodies)
+        server = Server(asked.handle, express=None, slow=slow, connections_max=100)
+        sock = await asyncio.to_thread(open_socket, house.path)
+        listening = await asyncio.get_running_loop().create_unix_server(server, sock=sock)
+        stack.push_async_callback(server.shutdown, 1.0)
+        stack.callback(listening.close)
+        yield house
+
+
+def _ecr(store: Store, identities: Identities) -> Mapping[Any, Any]:
+    routing = Routing(HOME, ())
+    repositories = Repositories(store.index, store.catalog, store.documents, routing)
+    subjects = Subjects(repositories, registry_of)
+    shapes = Shapes(repositories, Hosts(HOME, REGION, "localhost"), REGION)
+    policies = RepositoryPolicies(repositories, store.index, store.documents, identities, routing, region=REGION)
+    return {
+        **PrivateRepositories(subjects, repositories, routing, shapes).handlers(),
+        **Policies(subjects, policies).handlers(),
+        **ImageDetails("ecr", subjects, store.index, store.images).handlers(),
+        **Deletion("ecr", subjects, store.index, store.images).handlers(),
+    }
