@@ -3,10 +3,13 @@
 import asyncio
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 from running import running
 
 from mirror.cli import main
+
+pytestmark = pytest.mark.usefixtures("logging_of_its_own")
 
 
 def mirror(root: Path, *words: str) -> Result:

@@ -5,7 +5,6 @@ policies" and "Private registry permissions". Unknown things are refused when a 
 is read. Pure.
 """
 
-from mirror.rules.access.anonymous import Action, check_anonymous
 from mirror.rules.access.evaluate import Decision, Question, decide, refusal
 from mirror.rules.access.faults import PolicyInvalid
 from mirror.rules.access.grammar import parse_policy
@@ -14,13 +13,11 @@ from mirror.rules.access.statements import Policy, PolicyKind
 
 __all__ = [
     "MANAGED_POLICIES",
-    "Action",
     "Decision",
     "Policy",
     "PolicyInvalid",
     "PolicyKind",
     "Question",
-    "check_anonymous",
     "decide",
     "parse_policy",
     "refusal",
