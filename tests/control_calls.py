@@ -7,6 +7,7 @@ async with control_calls(tmp_path) as ecr:
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from mirror.oci.names import Registry
 from mirror.registry.pullthrough import PullThrough
 from mirror.registry.secrets import Secrets
 from mirror.rules.routing import UpstreamRule
+from mirror.upstream.addresses import FORBIDDEN
 from mirror.upstream.client import Upstream
 from mirror.upstream.limits import Limits
 from mirror.web.aws.call import Call, Service
@@ -31,6 +33,7 @@ from mirror.web.ecr_public.scope import registries_of
 
 REGION = "us-east-1"
 CLOCKS = Limits(connect_s=0.5, headers_s=2.0)
+NOWHERE = "127.0.0.9"  # stands for the addresses that nobody is sent to
 
 
 class ControlCalls(EcrCalls):
@@ -75,7 +78,8 @@ class ControlCalls(EcrCalls):
 
     def _upstream(self, registry: Registry, rule: UpstreamRule) -> Upstream:
         asked_for = rule not in self.house.settings.upstreams
-        return Upstream(rule, clocks=CLOCKS, credential=self.secrets.login(registry, rule), asked_for=asked_for)
+        login, forbidden = self.secrets.login(registry, rule), (*FORBIDDEN, ip_network(NOWHERE))
+        return Upstream(rule, clocks=CLOCKS, credential=login, asked_for=asked_for, forbidden=forbidden)
 
 
 @asynccontextmanager

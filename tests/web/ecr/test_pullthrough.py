@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from control_calls import ControlCalls, control_calls
+from control_calls import NOWHERE, ControlCalls, control_calls
 from registries import HOME
 from standin import Bearer, Standin
 
@@ -359,9 +359,11 @@ async def test_rules_are_there_after_a_restart(tmp_path: Path, standin: Standin)
 
 async def test_nobody_has_the_node_ask_its_own_link(ecr: ControlCalls) -> None:
     """RELIABILITY A18: a rule for the metadata service is answered by nobody, however its address is spelled."""
-    for number, host in enumerate(("http://169.254.169.254", "http://[::ffff:169.254.169.254]", "http://0.0.0.0:80")):
-        prefix = f"meta{number}"
-        await ecr("CreatePullThroughCacheRule", ecrRepositoryPrefix=prefix, upstreamRegistryUrl=host)
-        answer = await ecr("ValidatePullThroughCacheRule", ecrRepositoryPrefix=prefix)
-        assert answer["isValid"] is False
-        assert "must not" in answer["failure"] or "not one" in answer["failure"] or "forbid" in answer["failure"]
+    async with Standin(NOWHERE) as forbidden:
+        for number, host in enumerate((NOWHERE, f"[::ffff:{NOWHERE}]")):
+            prefix, url = f"meta{number}", f"http://{host}:{forbidden.port}"
+            await ecr("CreatePullThroughCacheRule", ecrRepositoryPrefix=prefix, upstreamRegistryUrl=url)
+            answer = await ecr("ValidatePullThroughCacheRule", ecrRepositoryPrefix=prefix)
+            assert answer["isValid"] is False
+            assert "must not" in answer["failure"] or "not one" in answer["failure"] or "forbid" in answer["failure"]
+        assert forbidden.seen == []
