@@ -15,7 +15,7 @@ from mirror import telemetry
 # Start and stop may block: nothing is served then. Each place is named, so that a new one is a decision, no accident.
 MAY_BLOCK = (
     ("mirror/store/store.py", "open"),
-    ("mirror/store/database.py", "_migrate"),
+    ("mirror/store/database.py", "_bring_up_to_date"),
     ("mirror/node/node.py", "_tls_context"),
 )
 

@@ -19,11 +19,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from mirror.oci.errors import StorageFull, Unavailable
 from mirror.store.disk import FILE_MODE
+from mirror.store.tables import metadata
 
 READERS_MAX: Final = 4  # listings and referrers only: warm pulls never come here
 POOL_WAIT_S_MAX: Final = 10.0  # for a free connection; a read takes milliseconds
 BUSY_MS_MAX: Final = 5_000  # for another process's lock, e.g. a backup
 HEAD: Final = "0002"  # the newest step of migrations/; a test holds them together
+_VERSIONS: Final = "alembic_version"  # Alembic's own table: which step this database is at
 
 _WRITER_PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS_MAX}")
 # A reader that is last to close must not checkpoint either, so the writer is closed after the readers.
@@ -46,7 +48,7 @@ class Database:
         steps = await asyncio.to_thread(_engine, path, _STEPS_PRAGMAS, "BEGIN IMMEDIATE", 1)
         try:
             async with steps.begin() as connection:
-                await connection.run_sync(_migrate)
+                await connection.run_sync(_bring_up_to_date)
         finally:
             await steps.dispose()
         return await asyncio.to_thread(cls, path)
@@ -108,9 +110,18 @@ def _engine(path: Path, pragmas: tuple[str, ...], begin: str, size: int) -> Asyn
     return engine
 
 
+def _bring_up_to_date(connection: Connection) -> None:
+    """Make the tables of a new database at once, and take an old one there by steps: both ends are the same."""
+    names = set(inspect(connection).get_table_names())
+    if not names:
+        metadata.create_all(connection)
+        connection.execute(text(f"CREATE TABLE {_VERSIONS} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+        connection.execute(text(f"INSERT INTO {_VERSIONS} VALUES (:head)"), {"head": HEAD})
+    elif _VERSIONS not in names or _version(connection) != HEAD:
+        _migrate(connection)
+
+
 def _migrate(connection: Connection) -> None:
-    if _version(connection) == HEAD:
-        return
     # Alembic takes a tenth of a second to import: only a start that has tables to change pays for it.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
@@ -123,6 +134,4 @@ def _migrate(connection: Connection) -> None:
 
 
 def _version(connection: Connection) -> str | None:
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return connection.execute(text(f"SELECT version_num FROM {_VERSIONS}")).scalar()

@@ -1,6 +1,9 @@
 """Migrations: the tables on disk are the tables in the code."""
 
 import asyncio
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from alembic import command
@@ -16,16 +19,40 @@ from mirror.store.database import HEAD, Database
 from mirror.store.tables import metadata
 
 
-async def test_the_steps_make_the_tables_that_the_code_knows(tmp_path: Path) -> None:
-    """tables.py: the same tables are made by migrations/."""
+def differences(connection: Connection) -> list[object]:
+    return list(compare_metadata(MigrationContext.configure(connection), metadata))
 
-    def differences(connection: Connection) -> list[object]:
-        return list(compare_metadata(MigrationContext.configure(connection), metadata))
 
-    database = await Database.open(tmp_path / "mirror.db")
-    async with database.write() as connection:
-        assert await connection.run_sync(differences) == []
-    await database.close()
+def layout(path: Path) -> dict[str, object]:
+    """Say of each table what its columns, keys and indexes are, whatever their order and names."""
+    with closing(sqlite3.connect(path)) as connection:
+        tables = connection.execute("SELECT name, sql LIKE '%AUTOINCREMENT%' FROM sqlite_master WHERE type = 'table'")
+        return {name: (counts, *map(set, _parts(connection, name))) for name, counts in tables}
+
+
+def _parts(connection: sqlite3.Connection, table: str) -> Iterator[list[tuple[object, ...]]]:
+    yield [column[1:] for column in connection.execute(f"PRAGMA table_info({table})")]
+    yield [key[2:] for key in connection.execute(f"PRAGMA foreign_key_list({table})")]
+    indexes = connection.execute(f"PRAGMA index_list({table})").fetchall()
+    yield [(unique, *_columns(connection, name)) for _, name, unique, *_ in indexes]
+
+
+def _columns(connection: sqlite3.Connection, index: str) -> list[object]:
+    return [name for _, _, name in connection.execute(f"PRAGMA index_info({index})")]
+
+
+async def test_a_new_database_is_what_an_old_one_becomes_by_steps(tmp_path: Path) -> None:
+    """tables.py: the same tables are made at once and by migrations/."""
+    new, old = tmp_path / "new.db", tmp_path / "old.db"
+    await asyncio.to_thread(make_old, old)
+    for path in (new, old):
+        database = await Database.open(path)
+        async with database.write() as connection:
+            assert await connection.run_sync(differences) == []
+        await database.close()
+    made = layout(new)
+    assert made.keys() >= {table.name for table in metadata.sorted_tables}
+    assert made == layout(old)
 
 
 def test_the_newest_step_is_the_one_that_a_start_looks_for() -> None:
