@@ -10,11 +10,12 @@ from mirror.cli.failures import said_plainly
 from mirror.cli.iam import iam
 from mirror.cli.image import image
 from mirror.cli.options import config_option, data_option
-from mirror.cli.places import settings_of
+from mirror.cli.places import settings_of, store_of
 from mirror.cli.progress import Bars
 from mirror.cli.repo import repo
 from mirror.cli.secret import secret
 from mirror.config import load
+from mirror.config.identities import load_identities
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -77,6 +78,10 @@ def check(config: Path | None) -> None:
         raise click.UsageError("name the file with --config FILE or MIRROR_CONFIG")
     with said_plainly():
         settings = load(config)
+        if settings.iam.file:
+            _, warnings = load_identities(Path(settings.iam.file))
+            for warning in warnings:
+                click.echo(f"{warning} (a warning)", err=True)
     upstreams = len(settings.upstreams)
     click.echo(f"{config}: OK, {upstreams} upstream{'' if upstreams == 1 else 's'}")
 
@@ -92,7 +97,7 @@ def reindex(config: Path | None, data: Path | None) -> None:
       mirror reindex --data /var/lib/mirror
     """
     with said_plainly(), Bars() as bars:
-        settings = settings_of(config, (), data)
+        settings = store_of(config, data)
         from mirror import node
 
         telemetry.start_logging("warning", "console")
@@ -113,7 +118,7 @@ def verify(config: Path | None, data: Path | None, repair: bool) -> None:
       mirror verify --repair
     """
     with said_plainly(), Bars() as bars:
-        settings = settings_of(config, (), data)
+        settings = store_of(config, data)
         from mirror import node
 
         telemetry.start_logging("warning", "console")

@@ -22,7 +22,7 @@ from rich.text import Text
 from mirror import telemetry
 from mirror.cli.failures import said_plainly
 from mirror.cli.options import config_option, data_option
-from mirror.cli.places import settings_of
+from mirror.cli.places import store_of
 from mirror.cli.socket import Administrator, reached
 
 # What a terminal would take for an order, and what would break a line of columns.
@@ -46,7 +46,7 @@ class Desk:
         """Do `work` with the node: the running one, else one that lives as long as the work. Raises Refused."""
         from mirror import node
 
-        settings = settings_of(self.config, (), self.data)
+        settings = store_of(self.config, self.data)
         telemetry.start_logging("error", "console")
 
         async def talk(path: Path) -> T:
@@ -98,12 +98,20 @@ def administering(command: Callable[..., None]) -> Callable[..., None]:
 def password_of(file: TextIO | None, prompt: str) -> str:
     """Read a password: the first line of `file`, or what is typed twice without being shown."""
     if file is None:
+        if not _is_terminal(sys.stdin):
+            raise click.UsageError(
+                "there is no terminal to type a password at: --password-file FILE reads it, - from stdin"
+            )
         typed: str = click.prompt(prompt, hide_input=True, confirmation_prompt=True)
         return typed
     password = file.readline(PASSWORD_CHARS_READ_MAX).rstrip("\r\n")
     if not password:
         raise click.UsageError(f"{file.name}: the first line is empty: a password is wanted there")
     return password
+
+
+def _is_terminal(file: TextIO) -> bool:
+    return file.isatty()
 
 
 def moment(at: object) -> str:

@@ -1,5 +1,6 @@
 """Failures that an operator can mend, said in one line each on stderr; anything else is a bug and keeps its trace."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,10 @@ def said_plainly() -> Iterator[None]:
     """Turn what an operator can mend into lines on stderr and exit code 1."""
     try:
         yield
+    except BrokenPipeError:
+        # Whoever read has seen enough. What Python still holds for them must not be tried again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except (*MENDABLE, ExceptionGroup) as error:
         cause = _alone(error)
         if not isinstance(cause, MENDABLE):

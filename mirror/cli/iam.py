@@ -10,6 +10,7 @@ from mirror.cli.desk import Desk, administering, moment, password_of
 from mirror.cli.iam_policies import attach_policy, delete_policy, detach_policy, list_policies, put_policy, show_policy
 from mirror.cli.iam_roles import create_role, delete_role, list_roles
 from mirror.cli.options import password_option
+from mirror.rules.identities import ROOT
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -44,7 +45,7 @@ def create_account(desk: Desk, account_id: str) -> None:
       mirror iam create-account 111122223333
     """
     made = desk.ask(lambda node: node.own("accounts", "create", account=account_id))
-    desk.say(made, f"account {account_id} is there")
+    desk.say(made, f"account {account_id} is made" if made["made"] else f"account {account_id} was there already")
 
 
 @iam.command("list-accounts")
@@ -112,16 +113,17 @@ def list_users(desk: Desk) -> None:
 @click.option("--profile", default="default", show_default=True, help="What the key is called there.")
 @administering
 def create_key(desk: Desk, user: str, credentials_file: Path | None, profile: str) -> None:
-    """Make an access key. Its secret is shown now and never again.
+    """Make an access key. Its secret is shown now and never again. `root` is the account itself.
 
     \b
     Examples:
       mirror iam create-key ci
       mirror iam create-key ci --credentials-file ~/.aws/credentials --profile ci
+      mirror iam create-key root --account 111122223333
     """
     if credentials_file is not None:
         check_profile(credentials_file, profile)
-    made = desk.ask(lambda node: node.iam("CreateAccessKey", UserName=user))
+    made = desk.ask(lambda node: node.iam("CreateAccessKey", **_whose(user)))
     key = made["AccessKey"]
     key_id, secret = key["AccessKeyId"], key["SecretAccessKey"]
     if credentials_file is None:
@@ -131,7 +133,7 @@ def create_key(desk: Desk, user: str, credentials_file: Path | None, profile: st
             add_profile(credentials_file, profile, key_id, secret)
         except OSError:
             # Nobody has its secret.
-            desk.ask(lambda node: node.iam("DeleteAccessKey", UserName=user, AccessKeyId=key_id))
+            desk.ask(lambda node: node.iam("DeleteAccessKey", **_whose(user), AccessKeyId=key_id))
             raise
         shown = {name: value for name, value in key.items() if name != "SecretAccessKey"}
         desk.say({"AccessKey": shown}, f"{key_id} is profile {profile} of {credentials_file}")
@@ -147,7 +149,7 @@ def list_keys(desk: Desk, user: str) -> None:
     Example:
       mirror iam list-keys ci
     """
-    found = desk.ask(lambda node: node.iam_pages("ListAccessKeys", "AccessKeyMetadata", UserName=user))
+    found = desk.ask(lambda node: node.iam_pages("ListAccessKeys", "AccessKeyMetadata", **_whose(user)))
     rows = ((key["AccessKeyId"], key["Status"], moment(key["CreateDate"])) for key in found)
     desk.table({"AccessKeyMetadata": found}, ("ID", "STATUS", "CREATED"), rows)
 
@@ -163,7 +165,7 @@ def delete_key(desk: Desk, user: str, key_id: str) -> None:
     Example:
       mirror iam delete-key ci AKIAIOSFODNN7EXAMPLE
     """
-    done = desk.ask(lambda node: node.iam("DeleteAccessKey", UserName=user, AccessKeyId=key_id))
+    done = desk.ask(lambda node: node.iam("DeleteAccessKey", **_whose(user), AccessKeyId=key_id))
     desk.say(done, f"key {key_id} is deleted")
 
 
@@ -196,3 +198,8 @@ def remove_password(desk: Desk, user: str) -> None:
     """
     done = desk.ask(lambda node: node.own("passwords", "remove", user=user))
     desk.say(done, f"user {user} has no password")
+
+
+def _whose(user: str) -> dict[str, str]:
+    """Name a user to the API, which knows the caller's own keys, here root's, by no name at all."""
+    return {} if user == ROOT else {"UserName": user}

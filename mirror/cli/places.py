@@ -1,5 +1,6 @@
 """Where settings come from when nobody says: the environment and the user's own directories."""
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import click
 
 from mirror.config import Settings, load
+from mirror.store.disk import BLOBS
 
 
 def settings_of(config: Path | None, listen: Sequence[str], data: Path | None) -> Settings:
@@ -14,6 +16,16 @@ def settings_of(config: Path | None, listen: Sequence[str], data: Path | None) -
     if config is None and data is None:
         data = user_data()
     return load(config, listen=listen, data=data.absolute() if data else None)
+
+
+def store_of(config: Path | None, data: Path | None) -> Settings:
+    """Read the settings of a store that is there. Raises OSError: a misspelt place must not become a new store."""
+    settings = settings_of(config, (), data)
+    root = settings.storage.root
+    if not (root / BLOBS).exists():
+        said = "there is no store here: name the node's with --config or --data (the first `mirror serve` makes it)"
+        raise FileNotFoundError(errno.ENOENT, said, str(root))
+    return settings
 
 
 def user_data() -> Path:

@@ -4,10 +4,11 @@ import ssl
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mirror.config.faults import Faults
-from mirror.config.settings import Server, Settings
+from mirror.config.faults import Faults, nearest
+from mirror.config.settings import Server, Settings, Webhook
 from mirror.oci.errors import NameInvalid
 from mirror.oci.names import parse_name
+from mirror.registry.events import TYPES
 from mirror.rules.routing import UpstreamRule
 
 Found = Iterator[tuple[str, str]]  # key below the table, and what is wrong with it
@@ -17,6 +18,9 @@ def across(settings: Settings, faults: Faults) -> None:
     """Note every fault that stands between settings."""
     for key, message in _server(settings.server):
         faults.add(f"server.{key}", message)
+    for number, hook in enumerate(settings.webhooks):
+        for key, message in _webhook(hook, settings.webhooks[:number]):
+            faults.add(f"webhook[{number}].{key}", message)
     for number, rule in enumerate(settings.upstreams):
         for key, message in (*_upstream(rule), *_among(rule, settings.upstreams[:number])):
             faults.add(f"upstream[{number}].{key}", message)
@@ -42,6 +46,18 @@ def _tls(certificate: str, key: str) -> Found:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
         except (ssl.SSLError, ValueError):
             yield "tls", "certificate and key are not a pair of PEM files that belong together, without a password"
+
+
+def _webhook(hook: Webhook, others: Iterable[Webhook]) -> Found:
+    for number, other in enumerate(others):
+        if hook.url == other.url:
+            # One URL is one receiver, which remembers how far it was told: a second one would move the first one on.
+            yield "url", f"webhook[{number}] has this URL already: put both filters into one"
+    for kind in hook.filter:
+        if kind not in TYPES:
+            yield "filter", f"{kind!r} is no event of this node{nearest(kind, TYPES)}"
+    if hook.secret_file:
+        yield from _readable("secret_file", hook.secret_file)
 
 
 def _upstream(rule: UpstreamRule) -> Found:

@@ -35,8 +35,11 @@ class Known:
     signing_keys: SigningKeys
 
 
-async def open_identities(settings: Settings, store: Store) -> Known:
-    """Open the keys and read the users. Raises SealsUnusable, SealBroken, ConfigInvalid."""
+async def open_identities(settings: Settings, store: Store, *, alone: bool = False) -> Known:
+    """Open the keys and read the users. Raises SealsUnusable, SealBroken, ConfigInvalid.
+
+    A node that is `alone` takes users and keys as they are: a command may not have been told of the file.
+    """
     seals = await asyncio.to_thread(open_seals, settings.storage.root)
     passwords = Passwords()
     identities = Identities(store.documents, seals, passwords, settings.registry.account)
@@ -44,6 +47,8 @@ async def open_identities(settings: Settings, store: Store) -> Known:
     keys.load()
     await keys.rotate(time.time())
     known = Known(identities, passwords, Tokens(Signatures(keys), identities.current), seals, keys)
+    if alone:
+        return known
     await declare(settings, known)
     credentials = settings.storage.root / ROOT_CREDENTIALS
     key_id = await identities.ensure_root(settings.registry.account, credentials, time.time())
@@ -62,8 +67,9 @@ async def declare(settings: Settings, known: Known) -> None:
     for warning in warnings:
         telemetry.log.warning("iam file", fault=str(warning))
     done = await reconcile(known.identities, known.passwords, declared, time.time())
-    if done.written or done.removed:
-        telemetry.log.info("iam file read", written=done.written, removed=done.removed)
+    for change, names in (("written", done.written), ("removed", done.removed)):
+        for name in names:
+            telemetry.log.info(f"declared identity {change}", identity=name, file=settings.iam.file)
 
 
 async def rotate(keys: SigningKeys) -> None:

@@ -72,7 +72,7 @@ class Node:
 
     async def _work(self, store: Store, started: Callable[["Node"], None]) -> None:
         settings = self._settings
-        known = await open_identities(settings, store)
+        known = await open_identities(settings, store, alone=self._alone)
         async with asyncio.TaskGroup() as group, AsyncExitStack() as stack:
             tasks = Tasks(group)
             stack.callback(tasks.cancel)
@@ -155,8 +155,11 @@ class Node:
     async def _declare(self, known: Known) -> None:
         try:
             await declare(self._settings, known)
-        except (ConfigInvalid, RegistryError) as error:
-            telemetry.log.error("iam file not reloaded", reason=str(error))
+        except ConfigInvalid as error:
+            for fault in error.faults:
+                telemetry.log.error("iam file not reloaded", fault=str(fault))
+        except RegistryError as error:
+            telemetry.log.error("iam file not reloaded", fault=str(error))
 
     def _reload_certificate(self) -> None:
         tls = self._settings.server.tls

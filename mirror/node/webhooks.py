@@ -1,8 +1,10 @@
 """The webhooks of the configuration, each a task of the node."""
 
-from mirror import __version__
+from functools import partial
+
+from mirror import __version__, telemetry
 from mirror.jobs.deliveries import Hook
-from mirror.jobs.webhooks import Webhook
+from mirror.jobs.webhooks import Outcome, Webhook
 from mirror.node.assembly import House
 from mirror.registry.events import Events
 from mirror.registry.node_ids import node_id
@@ -16,5 +18,17 @@ async def spawn_webhooks(house: House) -> None:
     events = Events(await node_id(store.documents), settings.registry.region, house.routing)
     for one in settings.webhooks:
         hook = Hook(one.url, one.secret_file, one.filter)
-        webhook = Webhook(hook, store.catalog, store.news, store.cursors, events, user_agent=f"mirror/{__version__}")
+        webhook = Webhook(
+            hook,
+            store.catalog,
+            store.news,
+            store.cursors,
+            events,
+            user_agent=f"mirror/{__version__}",
+            counted=partial(_count, hook.name),
+        )
         house.tasks.spawn(webhook.run(), f"webhook {hook.name}")
+
+
+def _count(name: str, outcome: Outcome) -> None:
+    telemetry.WEBHOOK_EVENTS.labels(name, outcome).inc()

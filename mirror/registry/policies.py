@@ -9,6 +9,7 @@ from typing import Final, cast
 from msgspec.structs import replace
 
 from mirror.aws.errors import (
+    InvalidParameter,
     RegistryPolicyNotFound,
     RepositoryPolicyNotFound,
     constraint,
@@ -140,9 +141,10 @@ _REGISTRY_KINDS: Final[Sequence[PolicyKind]] = ("registry-v1", "registry-v2")
 
 
 def check_policy(text: str, kind: PolicyKind) -> None:
-    """Raise InvalidParameter, in ECR's words, for a text that is no policy of this kind."""
+    """Raise InvalidParameter, in ECR's words and with the reason behind them, for a text that is no such policy."""
     whose = "registry" if kind in _REGISTRY_KINDS else "repository"
     try:
         parse_policy(text, kind)
-    except PolicyInvalid:
-        raise constraint("PolicyText", f"Invalid {whose} policy provided") from None
+    except PolicyInvalid as error:
+        said = constraint("PolicyText", f"Invalid {whose} policy provided").message
+        raise InvalidParameter(f"{said}: {error}") from None

@@ -108,13 +108,17 @@ class ManagedPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """An account: its alias, and the ids of its root's access keys."""
+    """An account: its alias, and the ids of its root's access keys.
+
+    `entered`: its root was given a key by the first start, which a deleted key does not bring back.
+    """
 
     id: str
     alias: str = ""
     keys: tuple[str, ...] = ()
     created_at: float = 0.0
     declared: bool = False
+    entered: bool = False
 
 
 def user_principal(account: str, user: User) -> Principal:

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
-from sqlalchemy import Connection, event, inspect, text
+from sqlalchemy import Column, Connection, MetaData, String, Table, event, insert, inspect, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -25,7 +25,7 @@ READERS_MAX: Final = 4  # listings and referrers only: warm pulls never come her
 POOL_WAIT_S_MAX: Final = 10.0  # for a free connection; a read takes milliseconds
 BUSY_MS_MAX: Final = 5_000  # for another process's lock, e.g. a backup
 HEAD: Final = "0002"  # the newest step of migrations/; a test holds them together
-_VERSIONS: Final = "alembic_version"  # Alembic's own table: which step this database is at
+_steps: Final = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))  # Alembic's
 
 _WRITER_PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS_MAX}")
 # A reader that is last to close must not checkpoint either, so the writer is closed after the readers.
@@ -115,9 +115,9 @@ def _bring_up_to_date(connection: Connection) -> None:
     names = set(inspect(connection).get_table_names())
     if not names:
         metadata.create_all(connection)
-        connection.execute(text(f"CREATE TABLE {_VERSIONS} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
-        connection.execute(text(f"INSERT INTO {_VERSIONS} VALUES (:head)"), {"head": HEAD})
-    elif _VERSIONS not in names or _version(connection) != HEAD:
+        _steps.create(connection)
+        connection.execute(insert(_steps).values(version_num=HEAD))
+    elif _steps.name not in names or _version(connection) != HEAD:
         _migrate(connection)
 
 
@@ -134,4 +134,4 @@ def _migrate(connection: Connection) -> None:
 
 
 def _version(connection: Connection) -> str | None:
-    return connection.execute(text(f"SELECT version_num FROM {_VERSIONS}")).scalar()
+    return connection.execute(select(_steps.c.version_num)).scalar()

@@ -13,6 +13,7 @@ from typing import BinaryIO, Final
 
 from mirror.oci.errors import StorageFull
 
+BLOBS: Final = "blobs"  # the directory that each store has
 FILE_MODE: Final = 0o600  # bytes of private images: nobody else's business
 DIRECTORY_MODE: Final = 0o700
 

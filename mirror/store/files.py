@@ -15,6 +15,7 @@ from uuid import uuid4
 from mirror.oci.digest import HEX_LENGTHS, Digest, parse_digest
 from mirror.oci.errors import DigestInvalid
 from mirror.store.disk import (
+    BLOBS,
     DIRECTORY_MODE,
     FILE_MODE,
     full_disk_refused,
@@ -38,7 +39,7 @@ class Files:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._blobs = f"{root}/blobs"
+        self._blobs = f"{root}/{BLOBS}"
         self._stage = root / "stage"
         with full_disk_refused():
             root.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
@@ -48,14 +49,14 @@ class Files:
     def _make_tree(self) -> None:
         """Make every directory now and sync it, so that the path of a push never has to. Drop half-written files."""
         shutil.rmtree(self._stage / "writes", ignore_errors=True)
-        for directory in (self.root / "blobs", self._stage, *(self._stage / name for name in _STAGES)):
+        for directory in (self.root / BLOBS, self._stage, *(self._stage / name for name in _STAGES)):
             make_directory(directory)
         for algorithm in HEX_LENGTHS:
-            make_directory(self.root / "blobs" / algorithm)
+            make_directory(self.root / BLOBS / algorithm)
             for shard in range(SHARDS):
-                make_directory(self.root / "blobs" / algorithm / f"{shard:02x}")
-            sync_directory(self.root / "blobs" / algorithm)
-        for directory in (self.root / "blobs", self._stage, self.root, self.root.parent):
+                make_directory(self.root / BLOBS / algorithm / f"{shard:02x}")
+            sync_directory(self.root / BLOBS / algorithm)
+        for directory in (self.root / BLOBS, self._stage, self.root, self.root.parent):
             sync_directory(directory)
 
     def close(self) -> None:

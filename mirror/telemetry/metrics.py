@@ -54,6 +54,7 @@ CONNECTIONS = _gauge("mirror_connections", "Client connections that are open.")
 CONNECTIONS_REFUSED = _counter("mirror_connections_refused", "Connections closed at once: too many were open.")
 UPLOADS = _gauge("mirror_uploads_in_flight", "Upload requests that are running.")
 SLOW_CLOSED = _counter("mirror_slow_closed", "Connections closed below the minimum rate.", "direction")
+WEBHOOK_EVENTS = _counter("mirror_webhook_events", "Events told: delivered, repeated or parked.", "hook", "outcome")
 LOG_LINES_DROPPED = _counter("mirror_log_lines_dropped", "Log lines lost because nobody read them in time.")
 
 

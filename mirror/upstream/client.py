@@ -15,7 +15,7 @@ from yarl import URL
 
 from mirror.oci import media
 from mirror.oci.digest import Digest
-from mirror.oci.errors import BlobUnknown, ManifestUnknown, NameUnknown
+from mirror.oci.errors import BlobUnknown, ManifestUnknown, NameUnknown, UpstreamDenied
 from mirror.oci.names import Reference
 from mirror.rules.freshness import Need
 from mirror.rules.routing import UpstreamRule
@@ -85,8 +85,13 @@ class Upstream:
 
     async def log_in(self, need: Need) -> None:
         """Find out whether the registry lets us in, with our credential where it wants one. Raises UpstreamDenied."""
-        async with self._calls.answer(Ask("GET", self._base, "what every caller may read"), need):
-            pass
+        try:
+            async with self._calls.answer(Ask("GET", self._base, "anything"), need):
+                pass
+        except UpstreamDenied as error:
+            if not self.rule.has_credential:
+                raise
+            raise UpstreamDenied(f"upstream {self.rule.name} refuses our credential: {error.message}") from None
 
     async def head_manifest(self, name: str, reference: Reference, need: Need) -> ManifestHead:
         """Ask what `reference` names. Never turns into a GET. Raises ManifestUnknown."""

@@ -183,8 +183,8 @@ class Administration:
     async def _create_account(self, _: str, ask: CreateAccount) -> Mapping[str, Any]:
         if not ACCOUNT.fullmatch(ask.account):
             raise InvalidParameter(f"An account is twelve digits, not {ask.account[:40]!r}")
-        await self._identities.accounts.create(ask.account, time.time())
-        return {"account": ask.account}
+        made = await self._identities.accounts.create(ask.account, time.time())
+        return {"account": ask.account, "made": made}
 
     async def _list_accounts(self, _: str, __: ListAccounts) -> Mapping[str, Any]:
         accounts = self._identities.accounts

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
+from mirror import telemetry
 from mirror.aws.errors import AccessDenied, RepositoryNotFound
 from mirror.oci.errors import Denied, ManifestUnknown, NameUnknown, Unauthorized
 from mirror.oci.names import Registry, Repository
@@ -109,15 +110,16 @@ class Admission:
         return replace(visit, shared=visit.is_anonymous)
 
     async def enter(self, host: str, credential: str, now: Circumstances) -> tuple[Place, Caller]:
-        """Let in a request for no repository: `/v2/` and the catalogue. Raises Unauthorized, Denied, NameUnknown."""
-        place = self.place(host)
-        caller, _ = await self._caller(place, credential, now.at)
-        return place, caller
+        """Let in a request for no repository: `/v2/` and the catalogue. Raises Unauthorized, Denied, NameUnknown.
 
-    def welcome(self, place: Place, caller: Caller) -> None:
-        """Say at `/v2/` what the registry wants: clients look for the challenge there only (CLIENTS section 2)."""
-        if place.login != "auto" and caller is NOBODY:
+        The challenge is here, since clients look for it at `/v2/` only (CLIENTS section 2). A credential that only an
+        upstream knows is let by: it is judged where there is something to pull.
+        """
+        place = self.place(host)
+        caller, unknown = await self._caller(place, credential, now.at)
+        if place.login != "auto" and caller is NOBODY and not unknown:
             raise self._challenges.refusal(place, "authentication is required")
+        return place, caller
 
     def check_listing(self, visit: Visit) -> None:
         """Raise Unauthorized for nobody in particular where a registry shows nobody what it has."""
@@ -155,7 +157,8 @@ class Admission:
         try:
             return await self._callers.read(credential, place, now), ""
         except Unauthorized as refusal:
-            if place.registry and self._rights.asked(place.registry) and self._callers.is_foreign(credential):
+            registry = place.registry
+            if registry and self._rights.asked(registry) and self._callers.is_foreign(credential, registry.account):
                 return NOBODY, credential
             raise self._challenges.refusal(place, refusal.message) from None
 
@@ -231,6 +234,9 @@ class Admission:
         """A caller without credentials is asked for some before it is told that there is nothing."""
         if visit.is_anonymous:
             return AccessDenied(f"{action} is not allowed to anonymous callers")
+        # ECR's answer does not say what is missing, so the log does.
+        who, what = visit.caller.principal.arn, self._routing.address(visit.repository)
+        telemetry.log.info("not fetched for want of a right", action=action, principal=who, repository=what)
         return error
 
     async def _upstream_admits(self, visit: Visit, step: Step) -> bool:

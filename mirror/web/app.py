@@ -164,7 +164,6 @@ class App:
         _check_method(request.method, ("GET", "HEAD"), route.kind)
         now = circumstances(request)
         place, caller = await self._admission.enter(_host(request), _credential(request), now)
-        self._admission.welcome(place, caller)
         if route.kind == "base":
             return self._distribution.base()
         if place.registry is None:

@@ -54,15 +54,23 @@ class Callers:
         principal, credential = await self._identities.logins.check(account, user, password)
         return Caller(principal, credential.expires_at, credential.key_id, None, credential.origin)
 
-    def is_foreign(self, header: str) -> bool:
-        """Tell whether a credential that is not taken here could be one that only an upstream knows."""
+    def is_foreign(self, header: str, account: str) -> bool:
+        """Tell whether a credential that is not taken here could be one that only an upstream knows.
+
+        That of a name that can log in to `account` could not: a password of ours, mistyped or old, is nobody else's.
+        """
         scheme, _, value = header.partition(" ")
         try:
             user, password = read_basic(value)
         except Unauthorized:
             return False
-        # A token of AWS itself may be for an upstream there; one of ours, good or not, is nobody else's to see.
-        return scheme.lower() == "basic" and not (user == AWS_USER and self._tokens.signed_here(password))
+        if scheme.lower() != "basic":
+            return False
+        if user == AWS_USER:
+            # A token of AWS itself may be for an upstream there; one of ours, good or not, is not.
+            return not self._tokens.signed_here(password)
+        known = self._identities.find_user(account, user)
+        return known is None or known.password is None
 
     def read_now(self, header: str, place: Place, now: float) -> Caller | None:
         """Say the same where it takes no time; None for a user's password."""

@@ -21,6 +21,7 @@ from mirror.cli.desk import Desk, plain
 from mirror.cli.image import read_reference
 from mirror.config import Settings
 from mirror.oci.names import Repository
+from mirror.store.disk import BLOBS
 
 ACCOUNT = HOME.account
 ARN = f"arn:aws:iam::{ACCOUNT}"
@@ -48,6 +49,7 @@ class Node:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        (root / BLOBS).mkdir(parents=True)  # a store is here
 
     def __call__(self, *words: str | Path, given: str | None = None) -> Result:
         said = [str(word) for word in words]
@@ -120,6 +122,15 @@ def test_a_keys_secret_is_shown_once_in_the_form_of_a_credentials_file(mirror: N
     assert mirror.lines("iam", "list-keys", "ci") == []
 
 
+def test_root_has_keys_too(mirror: Node) -> None:
+    """IAM API reference, CreateAccessKey: without a user's name the caller's own. A lost root key is replaced so."""
+    shown = mirror.lines("iam", "create-key", "root")[0][0]
+    ((listed, status, _),) = mirror.lines("iam", "list-keys", "root")
+    assert (shown, status) == (f"aws_access_key_id = {listed}", "Active")
+    mirror.lines("iam", "delete-key", "root", listed)
+    assert mirror.lines("iam", "list-keys", "root") == []
+
+
 def test_a_key_goes_into_a_credentials_file_and_not_to_the_terminal(mirror: Node, tmp_path: Path) -> None:
     mirror.lines("iam", "create-user", "ci")
     path = tmp_path / "credentials"
@@ -179,8 +190,13 @@ def test_a_policy_comes_from_stdin_and_a_bad_one_is_refused(mirror: Node) -> Non
     assert mirror(*words, given="{}").stderr.startswith("mirror: MalformedPolicyDocument: ")
 
 
-def test_a_password_is_asked_for_twice_or_read_from_a_file(mirror: Node, write: Write) -> None:
+def test_a_password_is_asked_for_twice_or_read_from_a_file(
+    mirror: Node, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mirror.lines("iam", "create-user", "ann")
+    nobody = mirror("iam", "set-password", "ann", given="correct horse\ncorrect horse\n")
+    assert (nobody.exit_code, "no terminal to type a password at" in nobody.stderr) == (2, True)
+    monkeypatch.setattr("mirror.cli.desk._is_terminal", lambda _: True)
     typed = mirror("iam", "set-password", "ann", given="correct horse\ncorrect horse\n")
     assert typed.exit_code == 0
     assert "correct horse" not in typed.output
@@ -337,3 +353,13 @@ def test_a_terminal_gets_a_table_with_titles_and_no_orders(monkeypatch: pytest.M
     head, row = terminal.getvalue().splitlines()
     assert "NAME" in head
     assert row.split() == ["[bold]app[/bold]\\x1b[2J", "v1,v2"]
+
+
+@pytest.mark.parametrize("words", [["repo", "list"], ["iam", "list-users"], ["verify"], ["reindex"]], ids="_".join)
+def test_a_place_without_a_store_is_not_made_one(words: list[str], tmp_path: Path) -> None:
+    """A misspelt --data must not answer for the node: nothing is there, and nothing is made."""
+    missing = tmp_path / "typo"
+    result = CliRunner().invoke(main, [*words, "--data", str(missing)], env={"MIRROR_CONFIG": None})
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "there is no store here: name the node's with --config or --data" in result.stderr
+    assert not missing.exists()

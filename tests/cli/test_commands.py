@@ -164,6 +164,7 @@ def test_a_port_in_use_is_one_plain_line(tmp_path: Path) -> None:
 
 def test_a_new_store_verifies_and_reindexes(tmp_path: Path) -> None:
     """Issue, section 2: `mirror reindex`, `mirror verify`."""
+    Files(tmp_path).close()
     result = mirror("verify", "--data", tmp_path)
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (0, "0 faults")
     result = mirror("reindex", "--data", tmp_path)

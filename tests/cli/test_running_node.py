@@ -2,8 +2,10 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
+from accounts import OWNER, PULLER, declare
 from click.testing import CliRunner, Result
 from running import running
 
@@ -16,21 +18,45 @@ def mirror(root: Path, *words: str) -> Result:
     return CliRunner().invoke(main, [*words, "--data", str(root)], env={"MIRROR_CONFIG": None})
 
 
-def test_without_a_node_a_command_runs_one_for_itself(tmp_path: Path) -> None:
+async def asked(root: Path, *words: str) -> Result:
+    return await asyncio.to_thread(mirror, root, *words)
+
+
+async def a_store(root: Path, **options: Any) -> None:
+    """Have a node make its store at `root`, and end."""
+    async with running(root, **options):
+        pass
+
+
+async def test_without_a_node_a_command_runs_one_for_itself(tmp_path: Path) -> None:
     """What one command made the next one finds; the socket is gone with each."""
-    made = mirror(tmp_path, "iam", "create-user", "ci")
+    await a_store(tmp_path)
+    made = await asked(tmp_path, "iam", "create-user", "ci")
     assert (made.exit_code, made.output) == (0, "arn:aws:iam::000000000000:user/ci\n")
-    assert mirror(tmp_path, "iam", "list-users").stdout.startswith("ci\t")
-    refused = mirror(tmp_path, "iam", "create-user", "ci")
+    assert (await asked(tmp_path, "iam", "list-users")).stdout.startswith("ci\t")
+    refused = await asked(tmp_path, "iam", "create-user", "ci")
     assert (refused.exit_code, refused.stderr.partition(": User")[0]) == (1, "mirror: EntityAlreadyExists")
     assert not (tmp_path / "admin.sock").exists()
+
+
+async def test_a_command_that_was_not_told_of_the_file_leaves_declared_users_alone(tmp_path: Path) -> None:
+    """The node alone makes users be what `[iam] file` says: a command needs no more than the store's place."""
+    root = tmp_path / "store"
+    await a_store(root, iam=declare(tmp_path, [PULLER]))
+    (root / "root.credentials").unlink()
+    listing = ("iam", "list-users", "--account", OWNER)
+    before = (await asked(root, *listing)).stdout
+    assert before.startswith(f"{PULLER.name}\t")
+    assert (await asked(root, "repo", "list")).exit_code == 0
+    assert (await asked(root, *listing)).stdout == before
+    assert not (root / "root.credentials").exists()
 
 
 async def test_a_running_node_is_asked_and_knows_at_once(tmp_path: Path) -> None:
     """The store is the node's alone: the command talks to it instead of opening it."""
 
     async def said(*words: str) -> str:
-        result = await asyncio.to_thread(mirror, tmp_path, *words)
+        result = await asked(tmp_path, *words)
         assert result.exit_code == 0, result.output
         return str(result.stdout)
 

@@ -177,6 +177,9 @@ def test_every_fault_is_named_in_one_pass_with_its_place(write: Write) -> None:
         ("[storage]\nroot = 'a\\u0000b'".replace("'", '"'), "2: storage.root: the text has a control character"),
         ("[log]\nlevel = 'warn'", "2: log.level: 'warn' is unknown; did you mean warning?"),
         ("[log]\naccess = 1", "2: log.access: true or false is wanted, not an integer"),
+        ("[[webhook]]\nurl = 'http://h'\nfilter = ['ECR Image Acton']", "did you mean ECR Image Action?"),
+        ("[[webhook]]\nurl = 'http://h'\n[[webhook]]\nurl = 'http://h'", "4: webhook[1].url: webhook[0] has this URL"),
+        ("[[webhook]]\nurl = 'http://h'\nsecret_file = 'no'", "3: webhook[0].secret_file: "),
         ("[access]\nanonymous = [1]", "2: access.anonymous: a text is wanted, not an integer"),
     ],
 )

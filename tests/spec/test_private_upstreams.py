@@ -29,6 +29,8 @@ from pushing import ask, code_of, push_image, sha256
 from running import cached
 from standin import OCI_MANIFEST, Bearer, Image, Standin
 
+from mirror.config.settings import Host
+
 NODE: Final = ("node", "the node's own password")
 ALICE: Final = ("alice", "alice's own password")
 NAME: Final = "private.example/team/app"
@@ -389,6 +391,28 @@ async def test_a_private_upstreams_blob_is_not_open_through_a_public_one(tmp_pat
             for method in ("GET", "HEAD"):
                 path = f"/v2/docker.io/evil/app/blobs/{image.layers[0]}"
                 assert (await ask(nobody, method, path))[0] == 404
+
+
+async def test_a_mistyped_password_of_ours_is_never_shown_to_an_upstream(tmp_path: Path) -> None:
+    """callers.py: whose name can log in here has no business upstream; a changed password is a secret still."""
+    async with private(tmp_path, authorize="upstream") as (town, standin, image):
+        client = town.client(host="mirror", credential=basic(PULLER.name, f"{PULLER.password}r"))
+        assert await pulled(client, image) == {401}
+        assert not shown(standin)
+
+
+async def test_who_has_an_upstreams_credential_may_log_in_with_it(tmp_path: Path) -> None:
+    """CLIENTS section 2: docker sends a credential only where `/v2/` asked for one; it is judged at the pull."""
+    host = Host("login.test", login="basic")
+    async with private(tmp_path, authorize="upstream", hosts=(host,)) as (town, standin, image):
+        assert await pulled(town.client(ADMIN), image) == {200}
+        standin.basic = ALICE
+        assert (await town.client(host=host.name).fetch("/v2/"))[0] == 401
+        right = town.client(host=host.name, credential=basic(*ALICE))
+        assert (await right.fetch("/v2/"))[0] == 200
+        assert await pulled(right, image) == {200}
+        wrong = town.client(host=host.name, credential=basic("mallory", "x"))
+        assert await pulled(wrong, image) == {401}
 
 
 @pytest.mark.parametrize("credential", ["Basic %%%", "Basic QVdT", "Basic", "Bearer x", "Digest x"])

@@ -35,11 +35,13 @@ class Accounts:
         found = self._entities.everywhere(Account)
         return next((account for account, kept_one in found if alias and kept_one.alias == alias), None)
 
-    async def create(self, account: str, now: float) -> None:
-        """Make an account, or leave it as it is."""
+    async def create(self, account: str, now: float) -> bool:
+        """Make an account, or leave it as it is; return whether it was made."""
         async with self._entities.changing():
-            if self._entities.account(account) is None:
-                await self._entities.write([kept(account, Account(id=account, created_at=now))])
+            if self.exists(account):
+                return False
+            await self._entities.write([kept(account, Account(id=account, created_at=now))])
+            return True
 
     async def set_alias(self, account: str, alias: str) -> None:
         """Give the account an alias, in place of the one it has. Raises EntityAlreadyExists, IamValidationError."""

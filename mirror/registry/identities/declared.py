@@ -31,7 +31,6 @@ from mirror.rules.identities import (
     User,
     managed_arn,
 )
-from mirror.store.documents import Edit
 
 Entity = User | Role | ManagedPolicy | AccessKey | Account
 Place = tuple[type[Entity], str, str]  # shape, account ("" for access keys), name
@@ -40,10 +39,10 @@ T = TypeVar("T", User, Role, ManagedPolicy, AccessKey)
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """How many entities a file made or changed, and how many it took away."""
+    """What a file made or changed, and what it took away: `User 111122223333/ci`."""
 
-    written: int
-    removed: int
+    written: tuple[str, ...]
+    removed: tuple[str, ...]
 
 
 async def reconcile(identities: Identities, passwords: Passwords, declared: Declared, now: float) -> Reconciled:
@@ -61,10 +60,11 @@ async def reconcile(identities: Identities, passwords: Passwords, declared: Decl
             world.put_user(user, before, hashed.get((user.account, user.name)))
         world.settle_accounts(declared)
         world.detach(before)
-        edits = _edits(before, world.after)
-        await identities.entities.write(edits)
-    removed = sum(edit.body is None for edit in edits)
-    return Reconciled(len(edits) - removed, removed)
+        written = [place for place, entity in world.after.items() if before.get(place) != entity]
+        removed = [place for place in before if place not in world.after]
+        edits = [kept(place[1], world.after[place]) for place in written]
+        await identities.entities.write(edits + [gone(place[1], before[place]) for place in removed])
+    return Reconciled(tuple(map(_said, written)), tuple(map(_said, removed)))
 
 
 @dataclass(slots=True)
@@ -212,9 +212,9 @@ def _everything(entities: Entities) -> dict[Place, Entity]:
     return found
 
 
-def _edits(before: dict[Place, Entity], after: dict[Place, Entity]) -> list[Edit]:
-    written = [kept(place[1], entity) for place, entity in after.items() if before.get(place) != entity]
-    return written + [gone(place[1], entity) for place, entity in before.items() if place not in after]
+def _said(place: Place) -> str:
+    shape, account, name = place
+    return f"{shape.__name__} {'/'.join(part for part in (account, name) if part)}"
 
 
 def _arns(world: dict[Place, Entity]) -> set[str]:

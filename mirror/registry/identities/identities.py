@@ -158,17 +158,17 @@ class Identities:
         return self._sessions.make(principal, self.credential(key_id).origin, now + min(lasts_s, longest))
 
     async def ensure_root(self, account: str, credentials: Path, now: float) -> str | None:
-        """Make a root access key when the node has no key at all; write it to the file `credentials`; return its id."""
+        """Make the account's first root access key, once; write it to the file `credentials`; return its id."""
         async with self.entities.changing():
-            if self.entities.of("", AccessKey):
+            owner = self.entities.account(account) or Account(id=account, created_at=now)
+            if owner.entered or owner.keys:
                 return None
             secret = new_secret()
             key = self.keys.sealed(
                 AccessKey(id=new_key_id(PREFIX), account=account, secret=b"", created_at=now), secret
             )
-            owner = self.entities.account(account) or Account(id=account, created_at=now)
             await asyncio.to_thread(write_credentials, credentials, key.id, secret)
-            owner = replace(owner, keys=(*owner.keys, key.id))
+            owner = replace(owner, keys=(key.id,), entered=True)
             await self.entities.write([kept(account, owner), kept(account, key)])
         return key.id
 

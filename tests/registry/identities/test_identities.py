@@ -401,10 +401,23 @@ async def test_a_new_node_writes_its_first_key_where_only_its_owner_reads(world:
     assert [one.name for one in tmp_path.iterdir()] == ["root.credentials"]
 
 
-async def test_a_node_that_has_a_key_makes_no_other(world: Any, tmp_path: Path) -> None:
-    """A second start, or a file that declares a key, leaves the file alone."""
+async def test_root_is_given_a_key_once(world: Any, tmp_path: Path) -> None:
+    """Issue 3, section 1: the first start. A key that its owner has deleted since must not come back."""
+    path = tmp_path / "root.credentials"
     await world.user("ci")
     await world.identities.keys.create(ACCOUNT, "ci", NOW)
+    key_id = await world.identities.ensure_root(ACCOUNT, path, NOW)
+    assert key_id is not None, "somebody else's key opens nothing to root"
+    path.unlink()
+    assert await world.identities.ensure_root(ACCOUNT, path, NOW) is None
+    await world.identities.keys.delete(ACCOUNT, "", key_id)
+    assert await world.identities.ensure_root(ACCOUNT, path, NOW) is None
+    assert not path.exists()
+
+
+async def test_root_that_has_a_key_already_is_given_no_other(world: Any, tmp_path: Path) -> None:
+    """A file may declare the keys of root itself."""
+    await world.identities.keys.create(ACCOUNT, "", NOW)
     assert await world.identities.ensure_root(ACCOUNT, tmp_path / "root.credentials", NOW) is None
     assert not (tmp_path / "root.credentials").exists()
 
