@@ -75,6 +75,7 @@ class EcrCalls:
             authority=house.authority,
             push=house.push,
             manifests=house.manifests,
+            pull_times=house.pull_times,
             blobs=house.blobs,
             discovery=house.discovery,
             lifecycles=self.lifecycles,

@@ -13,6 +13,7 @@ from mirror.oci.names import Registry
 from mirror.registry.audit import Audit
 from mirror.registry.authority import Authority
 from mirror.registry.discovery import Discovery
+from mirror.registry.exclusions import Exclusions
 from mirror.registry.fills import Fills
 from mirror.registry.flights import Flights
 from mirror.registry.manifests import Manifests
@@ -20,6 +21,7 @@ from mirror.registry.prefetch import Prefetch
 from mirror.registry.public_registries import PublicRegistries
 from mirror.registry.pull import PullManifests
 from mirror.registry.pull_blobs import PullBlobs
+from mirror.registry.pull_times import PullTimes
 from mirror.registry.pullthrough import PullThrough
 from mirror.registry.push import Push
 from mirror.registry.repositories import Repositories
@@ -50,6 +52,7 @@ class House:
     repositories: Repositories
     authority: Authority
     manifests: PullManifests
+    pull_times: PullTimes
     blobs: PullBlobs
     push: Push
     discovery: Discovery
@@ -103,6 +106,7 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
         repositories=repositories,
         authority=_authority(settings, store, known, routing),
         manifests=pull,
+        pull_times=PullTimes(store.images, Exclusions(store.documents)),
         blobs=blobs,
         push=_push(settings, store, manifests, repositories),
         discovery=Discovery(store.index, store.catalog, upstreams, flights),

@@ -85,6 +85,7 @@ def _registries(house: House) -> Registries:
         authority=house.authority,
         push=house.push,
         manifests=house.manifests,
+        pull_times=house.pull_times,
         blobs=house.blobs,
         discovery=house.discovery,
         lifecycles=Lifecycles(house.repositories, store.catalog, store.images, house.tasks.spawn),

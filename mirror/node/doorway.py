@@ -49,12 +49,26 @@ def build_server(house: House, control: Control, slow: SlowClock, fault: Callabl
     access = AccessLog(enabled=settings.log.access)
     app = App(
         admission,
-        Distribution(door, manifests=house.manifests, blobs=house.blobs, discovery=house.discovery),
+        Distribution(
+            door,
+            manifests=house.manifests,
+            blobs=house.blobs,
+            discovery=house.discovery,
+            pulls=house.pull_times,
+        ),
         UploadHandlers(door),
         Ops(fault),
         Pages({"/token": tokens.handle, "/token/": tokens.handle, **control.whole}, control.below),
         access,
         DockerWitness(house.audit, house.hosts, house.routing),
     )
-    express = Express(index=store.index, files=store.files, routing=house.routing, admission=admission, access=access)
+    express = Express(
+        index=store.index,
+        files=store.files,
+        routing=house.routing,
+        admission=admission,
+        repositories=house.repositories,
+        pulls=house.pull_times,
+        access=access,
+    )
     return Server(app.handle, express=express, slow=slow, connections_max=connections_max())

@@ -85,6 +85,7 @@ class Node:
             server = build_server(house, control, slow, partial(self._fault, store))
             tasks.spawn(slow.run(), "slow clients")
             tasks.spawn(sweep(store.uploads), "sweep")
+            tasks.spawn(house.pull_times.run(), "times of pulls")
             tasks.spawn(rotate(known.signing_keys), "signing keys")
             if not self._alone:
                 await spawn_webhooks(house)

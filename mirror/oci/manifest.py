@@ -6,6 +6,7 @@ finding 7: Go folds the case of keys and takes the last duplicate). Pure.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
@@ -24,6 +25,7 @@ _MANIFEST_KEYS: Final = (
     *("blobs", "fsLayers"),
 )
 _DESCRIPTOR_KEYS: Final = ("mediaType", "digest", "size", "urls", "annotations", "data", "artifactType", "platform")
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")  # an escape of one half
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,12 @@ def _read_json(data: bytes) -> dict[str, Any]:
         body = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise ManifestInvalid(f"manifest is not JSON: {error}") from None
+    if _SURROGATE.search(data):
+        # RFC 8259 section 8.2: half a character is text that nobody can write down again.
+        try:
+            json.dumps(body, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ManifestInvalid("manifest has half of a surrogate pair in a text") from None
     if not isinstance(body, dict):
         raise ManifestInvalid("manifest is not a JSON object")
     return body

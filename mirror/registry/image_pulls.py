@@ -12,6 +12,7 @@ from mirror.oci.names import Reference, Registry, Repository
 from mirror.registry.authority import Authority, Circumstances
 from mirror.registry.image_ids import FailureCode, ImageFailure, ImageId, check_match, not_found
 from mirror.registry.pull import UNKNOWN, PulledManifest, PullManifests
+from mirror.registry.pull_times import PullTimes
 from mirror.rules.access.actions import CREATE_ACTION, IMPORT_ACTION
 from mirror.rules.routing import Routing
 from mirror.store.index import Index
@@ -20,11 +21,14 @@ from mirror.store.index import Index
 class ImagePulls:
     """What BatchGetImage needs."""
 
-    def __init__(self, index: Index, routing: Routing, authority: Authority, manifests: PullManifests) -> None:
+    def __init__(
+        self, index: Index, routing: Routing, authority: Authority, manifests: PullManifests, times: PullTimes
+    ) -> None:
         self._index = index
         self._routing = routing
         self._authority = authority
         self._manifests = manifests
+        self._times = times
 
     def repository(self, registry: Registry, name: str, principal: Principal, now: Circumstances) -> Repository:
         """Return the repository to pull from: it is there, or this pull may make it. Raises RepositoryNotFound."""
@@ -51,6 +55,7 @@ class ImagePulls:
         except UpstreamError as error:
             raise ImageFailure(_upstream_code(error), error.message) from None
         check_match(asked, found.digest)
+        self._times.note(repository, found.digest, principal)
         return found
 
     def _is_known(self, repository: Repository, reference: Reference) -> bool:

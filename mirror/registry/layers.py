@@ -14,6 +14,7 @@ from mirror.aws.errors import (
     InvalidLayerPart,
     LayerAlreadyExists,
     LayerPartTooSmall,
+    LimitExceeded,
     UploadNotFound,
 )
 from mirror.oci.digest import Digest
@@ -26,15 +27,21 @@ from mirror.store.upload import Upload
 
 PART_BYTES: Final = 10 * 1024 * 1024  # ECR: what clients are told to send
 PART_BYTES_MIN: Final = 5 * 1024 * 1024  # ECR quota: of every part but the last
+_QUOTAS: Final = (4_200, 52_000 * 1024**2)  # ECR quotas: parts, and bytes, of a layer
+_PUBLIC_QUOTAS: Final = (1_000, 10_000 * 1024**2)
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A blob that a repository has: `size` in bytes; `media_type` as an image names it, "" where none does."""
+    """A blob that a repository has: `size` in bytes; `media_type` as an image names it, "" where none does.
+
+    `archived`: all images that name it are.
+    """
 
     digest: Digest
     size: int
     media_type: str
+    archived: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +73,8 @@ class Layers:
         entry = self._index.blob(digest)
         if entry is None or not self._index.serves(repository, digest):
             return None
-        media_type = await self._images.named_by_an_image(repository, digest)
-        return Layer(digest, entry.size, media_type or "")
+        media_type, status = await self._images.named_by_an_image(repository, digest) or ("", "ACTIVE")
+        return Layer(digest, entry.size, media_type, status == "ARCHIVED")
 
     # Uploads.
 
@@ -76,8 +83,12 @@ class Layers:
         return str(UUID(hex=(await self._push.start(repository)).session))
 
     async def put_part(self, session: Session, first: int, last: int, part: bytes) -> None:
-        """Add the bytes `first` to `last`, both included. Raises UploadNotFound, InvalidLayerPart."""
+        """Add the bytes `first` to `last`, both included. Raises UploadNotFound, InvalidLayerPart, LimitExceeded."""
         upload = await self._find(session)
+        parts_max, layer_max = _PUBLIC_QUOTAS if session.repository.registry.public else _QUOTAS
+        if upload.parts.count >= parts_max or upload.offset + len(part) > layer_max:
+            most = f"{parts_max} parts and {layer_max // 1024**2} MiB"
+            raise LimitExceeded(f"A layer has at most {most}: the {session.said} would have more")
         if not part or first != upload.offset or last - first + 1 != len(part):
             _refuse_part(session, upload)
         try:

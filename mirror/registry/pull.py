@@ -116,6 +116,8 @@ class PullManifests:
         entry = self._index.tag(repository, tag)
         now = time.time()
         state = tag_state(source.upstream.rule, tag, entry.checked_at, now) if entry else "unknown"
+        if entry is not None and state != "fresh" and self._repositories.freezes(repository, tag):
+            state = "fresh"
         if entry is not None and state == "fresh":
             return await self._pull_digest(repository, entry.digest)
         try:

@@ -21,7 +21,6 @@ from mirror.oci.names import Reference, Registry, Repository
 from mirror.registry.authority import ACCOUNT_SETTING
 from mirror.registry.manifests import Manifests, read_manifest
 from mirror.registry.repositories import Repositories
-from mirror.rules.mutability import is_immutable
 from mirror.store.catalog import Catalog
 from mirror.store.documents import Documents
 from mirror.store.index import Index
@@ -74,12 +73,12 @@ class Push:
 
     async def start(self, repository: Repository) -> Upload:
         """Open an upload session. Raises Unsupported for a repository of an upstream."""
-        _check_owned(repository)
+        self._check_owned(repository)
         return self._uploads.create(repository)
 
     async def find(self, repository: Repository, session: str) -> Upload:
         """Return an open session of this repository. Raises BlobUploadUnknown, also where it was deleted meanwhile."""
-        _check_owned(repository)
+        self._check_owned(repository)
         if self._index.settings(repository) is None and not self.makes(repository):
             raise BlobUploadUnknown("no such upload session in this repository")
         return await self._uploads.find(repository, session)
@@ -92,7 +91,7 @@ class Push:
 
     async def mount(self, repository: Repository, digest: Digest, source: Repository) -> bool:
         """Make a blob that `source` has belong to `repository` too; False when it cannot be."""
-        _check_owned(repository)
+        self._check_owned(repository)
         entry = self._index.blob(digest)
         if entry is None or not self._serves(source, digest):
             return False
@@ -117,7 +116,7 @@ class Push:
         self, repository: Repository, reference: Reference, data: bytes, content_type: str, tags: tuple[str, ...] = ()
     ) -> PushedManifest:
         """Store a manifest under a tag or its digest. Raises ManifestInvalid, ManifestBlobUnknown, DigestInvalid."""
-        _check_owned(repository)
+        self._check_owned(repository)
         manifest = await read_manifest(data, content_type)
         algorithm = "sha256"
         if isinstance(reference, Digest):
@@ -128,7 +127,7 @@ class Push:
             tags = (reference, *tags)
         self._check_parts(repository, manifest)
         await self._repositories.make(repository, "CREATE_ON_PUSH")
-        frozen = self._frozen(repository, tags)
+        frozen = frozenset(tag for tag in tags if self._repositories.freezes(repository, tag))
         try:
             digest = await self._manifests.keep(
                 repository, data, manifest, algorithm=algorithm, tags=tags, whole=True, new_only=frozen
@@ -136,11 +135,6 @@ class Push:
         except TagTaken as taken:
             raise ImageTagAlreadyExists(taken.tag, self._repositories.name(repository)) from None
         return PushedManifest(digest, manifest.subject.digest if manifest.subject else None)
-
-    def _frozen(self, repository: Repository, tags: tuple[str, ...]) -> frozenset[str]:
-        """Return those of `tags` that may not be moved once they are there."""
-        settings = self._repositories.settings(repository)
-        return frozenset(tag for tag in tags if is_immutable(settings.mutability, settings.exclusions, tag))
 
     def _check_parts(self, repository: Repository, manifest: Manifest) -> None:
         """Raise LayersNotFound, ReferencedImagesNotFound unless the repository itself has all that is named."""
@@ -161,7 +155,7 @@ class Push:
 
     async def delete_manifest(self, repository: Repository, reference: Reference) -> None:
         """Delete a tag, or a manifest and all its tags. Raises ManifestUnknown."""
-        _check_owned(repository)
+        self._check_owned(repository)
         if isinstance(reference, Digest):
             deleted = await self._catalog.delete_manifest(repository, reference, time.time())
         else:
@@ -171,14 +165,14 @@ class Push:
 
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
         """Take a blob out of a repository. Raises BlobUnknown."""
-        _check_owned(repository)
+        self._check_owned(repository)
         if not await self._catalog.unlink_blob(repository, digest, time.time()):
             raise BlobUnknown(f"{repository} has no blob {digest}")
 
-
-def _check_owned(repository: Repository) -> None:
-    if not repository.owned:
-        raise Unsupported(
-            f"{repository.name} is cached from {repository.upstream}: it takes no pushes or deletes",
-            headers={"Allow": "GET, HEAD"},
-        )
+    def _check_owned(self, repository: Repository) -> None:
+        if not repository.owned:
+            name = self._repositories.name(repository)
+            raise Unsupported(
+                f"{name} is cached from {repository.upstream}: it takes no pushes or deletes",
+                headers={"Allow": "GET, HEAD"},
+            )

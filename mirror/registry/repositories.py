@@ -12,6 +12,7 @@ import msgspec
 
 from mirror.aws.errors import RepositoryAlreadyExists, RepositoryNotEmpty, RepositoryNotFound
 from mirror.oci.names import Registry, Repository
+from mirror.rules.mutability import is_immutable
 from mirror.rules.repositories import RepositorySettings, encode, read_settings
 from mirror.rules.routing import ROOT, Routing
 from mirror.rules.templates import AppliedFor, Template, choose, settings_of
@@ -61,6 +62,14 @@ class Repositories:
         if found is None:
             raise RepositoryNotFound(self.name(repository), repository.registry)
         return read_settings(found)
+
+    def freezes(self, repository: Repository, tag: str) -> bool:
+        """Tell whether a tag stays what it is once it is there (ECR.md 2.7, and 2.5 step 4 of cached ones)."""
+        found = self._index.settings(repository)
+        if found is None:
+            return False
+        settings = read_settings(found)
+        return is_immutable(settings.mutability, settings.exclusions, tag)
 
     def all(self, registry: Registry, last: Repository | None = None) -> Iterator[Repository]:
         """List the repositories of `registry` behind `last`: its own first, then cached ones, by name."""

@@ -21,13 +21,13 @@ from mirror.oci.digest import Digest
 from mirror.oci.names import Repository
 from mirror.registry.configurations import Configurations
 from mirror.registry.repositories import Repositories
-from mirror.rules.scanning import ScanFilter, applied_filters, frequency, scans_on_demand
+from mirror.rules.scanning import ScanFilter, ScanType, applied_filters, frequency, scans_on_demand
 from mirror.store.catalog import Catalog
 from mirror.store.images import Image
+from mirror.store.mutations import SCAN_KIND
 
 NO_SCANNER: Final = "The scan failed: no scanner is configured on this node."
 AGAIN_S: Final = 86_400.0  # ECR quota: an image is scanned once in 24 hours
-SCAN_KIND: Final = "scan/"  # repository documents, one for each image: the digest follows
 # What a scanner could look into: the configurations of images.
 IMAGE_TYPES: Final = frozenset(
     {"application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"}
@@ -35,11 +35,12 @@ IMAGE_TYPES: Final = frozenset(
 
 
 class Scan(msgspec.Struct, frozen=True):
-    """The last scan of an image. `at` in unix seconds."""
+    """The last scan of an image, by the way of scanning that its registry had then. `at` in unix seconds."""
 
     status: Literal["FAILED", "COMPLETE"]
     description: str
     at: float
+    scan_type: ScanType = "BASIC"
 
 
 class Scans:
@@ -59,12 +60,13 @@ class Scans:
             raise ImageArchived(f"The image with digest '{image.digest}' is archived")
         if image.artifact_type not in IMAGE_TYPES:
             raise UnsupportedImageType(f"Images of type '{image.artifact_type or image.media_type}' are not scanned")
-        if not scans_on_demand(self._configurations.scanning(repository.registry)):
+        configuration = self._configurations.scanning(repository.registry)
+        if not scans_on_demand(configuration):
             raise ValidationFailed("The registry has scanType ENHANCED, which scans by its rules alone")
         last = await self._find(repository, image.digest)
         if last is not None and last.status == "COMPLETE" and time.time() - last.at < AGAIN_S:
             raise LimitExceeded("The scan quota per image has been exceeded. Wait and try again.")
-        scan = Scan("FAILED", NO_SCANNER, time.time())
+        scan = Scan("FAILED", NO_SCANNER, time.time(), configuration.scan_type)
         body = msgspec.json.encode(scan).decode()
         if not await self._catalog.put_document(repository, _kind(image.digest), body, scan.at):
             raise RepositoryNotFound(self._repositories.name(repository), repository.registry)
@@ -73,7 +75,8 @@ class Scans:
     async def get(self, repository: Repository, digest: Digest, asked: str) -> Scan:
         """Return the last scan of an image; `asked` is its id as ECR prints it. Raises ScanNotFound."""
         scan = await self._find(repository, digest)
-        if scan is None:
+        # ECR guide: another type of scanning hides the scans of the one before, and shows them again when it is back.
+        if scan is None or scan.scan_type != self._configurations.scanning(repository.registry).scan_type:
             raise ScanNotFound(
                 f"Image scan does not exist for the image with '{asked}' in the repository with name "
                 f"'{self._repositories.name(repository)}' in the registry with id '{repository.registry.account}'"

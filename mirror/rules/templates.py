@@ -51,11 +51,6 @@ def choose(templates: Iterable[Template], name: str, applied_for: AppliedFor) ->
     return max(found, key=lambda one: 0 if one.prefix == ROOT else len(one.prefix.rstrip("/")), default=None)
 
 
-def needs_role(template: Template) -> bool:
-    """Tell whether ECR would want a `custom_role_arn` to make a repository by this template: for tags or KMS."""
-    return bool(template.tags) or template.encryption != AES256
-
-
 def settings_of(template: Template | None, now: float) -> RepositorySettings:
     """Return the settings of a repository made at `now` (unix seconds) by `template`, or by none."""
     if template is None:

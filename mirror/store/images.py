@@ -5,7 +5,7 @@ Source: ECR API reference, ImageDetail.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from sqlalchemy import Select, and_, exists, select
 
@@ -19,6 +19,7 @@ PAGE_MAX: Final = 1_000  # of DescribeImages and ListImages
 LISTS_MAX: Final = 100  # named in a refusal
 
 Status = Literal["ACTIVE", "ARCHIVED"]
+Pulls = Mapping[tuple[Repository, Digest], float]  # when (unix seconds) images were pulled
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,20 +103,23 @@ class Images:
                 found.setdefault(row["digest"], []).append(row["manifest"])
         return found
 
-    async def named_by_an_image(self, repository: Repository, digest: Digest) -> str | None:
-        """Return the media type under which an image that can be pulled names a blob; None when none does."""
+    async def named_by_an_image(self, repository: Repository, digest: Digest) -> tuple[str, Status] | None:
+        """Return the media type under which an image names a blob, and the image's status; None when none does.
+
+        One that can be pulled goes before an archived one.
+        """
         table, image = tables.manifest_children, tables.manifests
         chosen = (
-            select(table.c.media_type)
+            select(table.c.media_type, image.c.status)
             .join(tables.repositories, tables.repositories.c.id == table.c.repository_id)
             .join(image, and_(image.c.repository_id == table.c.repository_id, image.c.digest == table.c.manifest))
             .where(*named(repository), table.c.digest == str(digest), table.c.kind != "manifest")
-            .where(image.c.status == "ACTIVE")
+            .order_by(image.c.status)
             .limit(1)
         )
         async with self._database.read() as connection:
-            found = (await connection.execute(chosen)).scalar()
-        return None if found is None else str(found)
+            found = (await connection.execute(chosen)).first()
+        return None if found is None else (str(found[0]), cast("Status", found[1]))
 
     async def untag(self, repository: Repository, tag: str, at: float) -> Digest | None:
         """Delete a tag, and the image with its last one; return the digest that it had. Raises NamedByLists."""
@@ -129,7 +133,7 @@ class Images:
         """Make an image ACTIVE or ARCHIVED; tell whether it was there."""
         return await self._ledger.commit(lambda entry: mutations.set_status(entry, repository, digest, status, at))
 
-    async def note_pulls(self, pulls: Mapping[tuple[Repository, Digest], float]) -> None:
+    async def note_pulls(self, pulls: Pulls) -> None:
         """Write when images were pulled last, many at once."""
         await self._ledger.commit(lambda entry: mutations.note_pulls(entry, pulls))
 

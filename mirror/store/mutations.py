@@ -18,6 +18,7 @@ from mirror.store.changes import Change, manifest_detail
 from mirror.store.ledger import Entry
 from mirror.store.rows import put_rows
 
+SCAN_KIND: Final = "scan/"  # repository documents about one image, whose digest follows: they go with it
 _LISTS_MAX: Final = 100  # named in a refusal
 _CHILDREN_ASKED_MAX: Final = 1_000  # a statement takes some thousand values; real lists have a dozen children
 
@@ -48,6 +49,8 @@ async def put_manifest(
     await _put_children(entry, repository_id, digest, manifest)
     # Not the foreign ones: nobody checked that they belong here, and to name a blob is not to own it (RELIABILITY A7).
     _put_links(entry, repository_id, manifest.needed, at, proven=repository.owned)
+    if repository.owned:
+        await _restore_children(entry, repository, repository_id, manifest, at)
     detail = manifest_detail(manifest, size, whole=whole)
     entry.changes.append(Change("manifest.put", repository, at, digest, detail=detail))
     return repository_id
@@ -169,6 +172,7 @@ async def delete_manifest(entry: Entry, repository: Repository, digest: Digest, 
     pointing = select(table.c.tag).where(table.c.repository_id == repository_id, table.c.digest == str(digest))
     names = list((await entry.connection.execute(pointing.order_by(table.c.tag))).scalars())
     await remove(entry, table, **row)
+    await remove(entry, tables.repository_documents, repository_id=repository_id, kind=f"{SCAN_KIND}{digest}")
     entry.changes += [Change("tag.deleted", repository, at, digest, tag) for tag in names]
     entry.changes.append(Change("manifest.deleted", repository, at, digest))
     return True
@@ -192,6 +196,21 @@ async def unlink_blob(entry: Entry, repository: Repository, digest: Digest, at: 
     if removed:
         entry.changes.append(Change("blob.unlinked", repository, at, digest))
     return removed > 0
+
+
+async def _restore_children(
+    entry: Entry, repository: Repository, repository_id: int, manifest: Manifest, at: float
+) -> None:
+    """Restore the archived children of a list that is pushed: it could not be pulled without them."""
+    if not manifest.manifests:
+        return
+    table = tables.manifests
+    children = [str(child.digest) for child in manifest.manifests[:_CHILDREN_ASKED_MAX]]
+    archived = select(table.c.digest).where(
+        table.c.repository_id == repository_id, table.c.digest.in_(children), table.c.status != "ACTIVE"
+    )
+    for child in (await entry.connection.execute(archived)).scalars().all():
+        await set_status(entry, repository, parse_digest(child), "ACTIVE", at)
 
 
 async def _put_children(entry: Entry, repository_id: int, digest: Digest, manifest: Manifest) -> None:

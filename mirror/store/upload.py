@@ -33,14 +33,16 @@ SYNC_EVERY_BYTES: Final = 64 * 1024 * 1024  # synced on the way: the last fsync 
 
 
 class Parts(msgspec.Struct, frozen=True):
-    """The parts of an upload that comes in parts (bytes; 0: none): the latest, and the smallest of those before it."""
+    """The parts of an upload that has some: how many; bytes (0: none) of the latest and of the smallest before it."""
 
     last: int = 0
     smallest: int = 0
+    count: int = 0
 
     def and_one(self, size: int) -> "Parts":
         """Return these parts and one more."""
-        return Parts(size, min((known for known in (self.last, self.smallest) if known), default=0))
+        smallest = min((known for known in (self.last, self.smallest) if known), default=0)
+        return Parts(size, smallest, self.count + 1)
 
 
 class Note(msgspec.Struct, frozen=True, omit_defaults=True):

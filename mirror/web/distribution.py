@@ -24,6 +24,7 @@ from mirror.oci.names import Registry, Repository, parse_name, parse_tag
 from mirror.registry.discovery import Discovery, referrers_index
 from mirror.registry.pull import PullManifests, stale_headers
 from mirror.registry.pull_blobs import PullBlobs
+from mirror.registry.pull_times import PullTimes
 from mirror.web.door import Door
 from mirror.web.gate import check_plain, read_query, read_values
 from mirror.web.heads import Headers, blob_headers, last_headers, manifest_headers
@@ -36,11 +37,14 @@ PAGE_MAX: Final = 1_000  # entries of one list (RELIABILITY A1)
 class Distribution:
     """Handlers of manifests, blobs and lists. All but two take (request, visit)."""
 
-    def __init__(self, door: Door, *, manifests: PullManifests, blobs: PullBlobs, discovery: Discovery) -> None:
+    def __init__(
+        self, door: Door, *, manifests: PullManifests, blobs: PullBlobs, discovery: Discovery, pulls: PullTimes
+    ) -> None:
         self._door = door
         self._manifests = manifests
         self._blobs = blobs
         self._discovery = discovery
+        self._pulls = pulls
 
     # Pull.
 
@@ -57,6 +61,8 @@ class Distribution:
                 name = visit.route.name
                 raise ManifestUnknown(f"{name} is not here, and upstream failed: {error.message}") from None
             raise
+        if request.method == "GET":
+            self._pulls.note(visit.repository, found.digest, visit.caller.principal)
         by_tag = isinstance(visit.route.reference, str)
         headers = manifest_headers(
             str(found.digest), found.media_type, len(found.data), by_tag=by_tag, shared=visit.shared

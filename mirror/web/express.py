@@ -15,10 +15,13 @@ from typing import Final, TypeVar
 from mirror import telemetry
 from mirror.oci.digest import Digest, digest_from_key
 from mirror.oci.errors import RegistryError
+from mirror.oci.names import Repository
 from mirror.oci.paths import Kind, parse_path
+from mirror.registry.pull_times import PullTimes
+from mirror.registry.repositories import Repositories
 from mirror.rules.access.actions import Step
 from mirror.rules.freshness import fresh_s
-from mirror.rules.routing import Routing
+from mirror.rules.routing import Routing, UpstreamRule
 from mirror.store.entries import IS_ARCHIVED, IS_LINKED, IS_MANIFEST, IS_PROVEN, IS_WHOLE
 from mirror.store.files import Files
 from mirror.store.index import Index
@@ -34,6 +37,7 @@ MEMO_MAX: Final = 4_096  # remembered requests, header blocks, targets and heads
 K = TypeVar("K")
 V = TypeVar("V")
 
+_Held = tuple[bytes, bytes, int, bytes | None]  # digest, head, size, bytes where they are in the index
 _NS: Final = re.compile(r"ns=[a-z0-9.:-]+")
 _STEPS: Final[Mapping[tuple[Kind, bool], Step]] = {
     ("manifest", False): "get_manifest",
@@ -54,6 +58,7 @@ class _Target:
     fresh_s: float  # for how long after its check a tag may be given; infinite for our own and immutable ones
     shared: bool  # may caches on the way keep the answer: it is for everybody
     until: float  # unix seconds; up to when the caller is who they said, infinite for nobody in particular
+    pulled: Repository | None  # whose image a GET of this pulls, for the time of its last pull
     tally: telemetry.Tally
 
 
@@ -79,7 +84,15 @@ class Express:
     """Answers what it can from the index. `remembered` has what whole requests, byte for byte, want."""
 
     def __init__(
-        self, *, index: Index, files: Files, routing: Routing, admission: Admission, access: AccessLog
+        self,
+        *,
+        index: Index,
+        files: Files,
+        routing: Routing,
+        admission: Admission,
+        repositories: Repositories,
+        pulls: PullTimes,
+        access: AccessLog,
     ) -> None:
         self.remembered: dict[bytes, Wanted] = {}
         self._index = index
@@ -87,6 +100,8 @@ class Express:
         self._routing = routing
         self._access = access
         self._admission = admission
+        self._repositories = repositories
+        self._pulls = pulls
         self._generation = admission.generation
         self._blocks: dict[bytes, Block] = {}
         self._targets: dict[tuple[bytes, bool, str, str], _Target | None] = {}
@@ -136,7 +151,7 @@ class Express:
         held = self._held(target)
         if held is None:
             return None
-        head, size, data = held
+        digest_key, head, size, data = held
         answer: bytes | FileAnswer | None
         if wanted.is_head:
             answer, size = head + self._end(), 0
@@ -145,6 +160,8 @@ class Express:
         else:
             answer = self._open(head, target, size)
         if answer is not None:
+            if target.pulled is not None:
+                self._pulls.fresh[target.key + digest_key] = target.pulled
             target.tally.requests += 1
             target.tally.response_bytes += size
             if self._access.enabled:
@@ -157,8 +174,8 @@ class Express:
         self._targets.clear()
         self.remembered.clear()
 
-    def _held(self, target: _Target) -> tuple[bytes, int, bytes | None] | None:
-        """Return head, size and, where they are in the index, bytes of what a target means."""
+    def _held(self, target: _Target) -> _Held | None:
+        """Return digest, head, size and, where they are in the index, bytes of what a target means."""
         return self._tagged(target) if target.tag else self._digested(target)
 
     def _open(self, head: bytes, target: _Target, size: int) -> FileAnswer | None:
@@ -197,13 +214,22 @@ class Express:
             tag=b"" if by_digest else str(route.reference).encode(),
             digest=route.digest.key() if by_digest else b"",
             needed=manifest if route.kind == "manifest" else IS_LINKED | IS_PROVEN,
-            fresh_s=inf if rule is None or by_digest else fresh_s(rule, str(route.reference)),
+            fresh_s=inf if rule is None or by_digest else self._fresh_s(visit, rule),
             shared=visit.shared,
             until=visit.caller.expires_at,
+            pulled=repository if self._is_pull(visit, is_head) else None,
             tally=telemetry.tally("HEAD" if is_head else "GET", route.kind, repository.upstream),
         )
 
-    def _tagged(self, target: _Target) -> tuple[bytes, int, bytes | None] | None:
+    def _fresh_s(self, visit: Visit, rule: UpstreamRule) -> float:
+        tag = str(visit.route.reference)
+        return inf if self._repositories.freezes(visit.repository, tag) else fresh_s(rule, tag)
+
+    def _is_pull(self, visit: Visit, is_head: bool) -> bool:
+        is_get = visit.route.kind == "manifest" and not is_head
+        return is_get and self._pulls.counts(visit.repository, visit.caller.principal)
+
+    def _tagged(self, target: _Target) -> _Held | None:
         held = self._index.read_tag(target.key, target.tag)
         if held is None:
             return None
@@ -212,9 +238,9 @@ class Express:
             return None
         if target.fresh_s != inf and not 0 <= time.time() - checked_at < target.fresh_s:
             return None
-        return self._head(digest_key, media_type, size, by_tag=True, shared=target.shared), size, data
+        return digest_key, self._head(digest_key, media_type, size, by_tag=True, shared=target.shared), size, data
 
-    def _digested(self, target: _Target) -> tuple[bytes, int, bytes | None] | None:
+    def _digested(self, target: _Target) -> _Held | None:
         held = self._index.read_digest(target.key, target.digest)
         if held is None:
             return None
@@ -225,7 +251,8 @@ class Express:
             media_type = b""
         elif data is None:
             return None
-        return self._head(target.digest, media_type, size, by_tag=False, shared=target.shared), size, data
+        head = self._head(target.digest, media_type, size, by_tag=False, shared=target.shared)
+        return target.digest, head, size, data
 
     def _head(self, digest_key: bytes, media_type: bytes, size: int, *, by_tag: bool, shared: bool) -> bytes:
         """Write the head of a manifest, or of a blob where `media_type` is empty, but for its end."""

@@ -5,7 +5,7 @@ import pytest
 
 from mirror.aws.errors import InvalidParameter, InvalidTagParameter
 from mirror.rules.repositories import RepositorySettings
-from mirror.rules.templates import AppliedFor, Template, check_template, choose, needs_role, settings_of
+from mirror.rules.templates import AppliedFor, Template, check_template, choose, settings_of
 
 EVERY: tuple[AppliedFor, ...] = ("PULL_THROUGH_CACHE", "REPLICATION", "CREATE_ON_PUSH")
 
@@ -81,13 +81,6 @@ def test_a_template_may_not_have_what_no_repository_could() -> None:
         check_template(Template("prod", EVERY, 1.0, 1.0, mutability="MUTABLE_WITH_EXCLUSION"))
     with pytest.raises(InvalidTagParameter):
         check_template(Template("prod", EVERY, 1.0, 1.0, tags={"aws:x": ""}))
-
-
-def test_tags_and_keys_of_kms_need_a_role() -> None:
-    """ECR.md 2.6: customRoleArn is "needed if tags or KMS are set"."""
-    assert not needs_role(PROD)
-    assert needs_role(Template("prod", EVERY, 1.0, 1.0, tags={"k": "v"}))
-    assert needs_role(Template("prod", EVERY, 1.0, 1.0, encryption="KMS"))
 
 
 def test_a_template_is_stored_as_it_is() -> None:

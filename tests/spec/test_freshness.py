@@ -5,6 +5,9 @@ import hashlib
 import json
 from pathlib import Path
 
+import pytest
+from lanes import lane_of, warmed
+from msgspec.structs import replace
 from pulling import pull
 from running import cached, running
 from standin import OCI_MANIFEST, Fault, Standin
@@ -104,6 +107,27 @@ async def test_immutable_tags_and_digests_are_never_checked_again(tmp_path: Path
             await node.fetch("/v2/library/app/manifests/latest")
             await node.fetch("/v2/library/app/manifests/latest")
             assert asked(standin)[1:] == ["GET latest", "HEAD latest"]
+
+
+async def test_a_tag_that_its_repository_freezes_is_never_updated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ECR.md 2.5, step 4: "Immutable tags are never updated", in both lanes."""
+    lane = lane_of(monkeypatch)
+    async with Standin() as standin:
+        image = standin.add_image("library/app", "v1")
+        async with running(tmp_path, upstreams=[cached(standin, tag_fresh_s=0)]) as node:
+            await pull(node, image)
+            house = node.node._house
+            assert house is not None
+            (repository,) = house.repositories.all(house.settings.home)
+            await house.repositories.change(repository, lambda old: replace(old, mutability="IMMUTABLE"))
+            standin.add_image("library/app", "v1", [b"moved"])
+            before = asked(standin)
+            assert (await node.fetch(TAG))[2] == image.manifest
+            await warmed(lane, node, f"GET {TAG} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert (await node.fetch(TAG))[2] == image.manifest
+            assert asked(standin) == before
 
 
 async def test_not_found_is_remembered_briefly(tmp_path: Path) -> None:

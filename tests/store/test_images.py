@@ -76,5 +76,5 @@ async def test_a_blob_is_found_under_the_type_that_an_image_gives_it(store: Stor
     """ECR.md 1.3, GetDownloadUrlForLayer: of a blob that is referenced by an image."""
     await push.image(store, OURS, make_image(b"layer"))
     found = await store.images.named_by_an_image(OURS, digest_of(b"layer"))
-    assert found == "application/vnd.oci.image.layer.v1.tar"
+    assert found == ("application/vnd.oci.image.layer.v1.tar", "ACTIVE")
     assert await store.images.named_by_an_image(OURS, digest_of(b"other")) is None

@@ -78,8 +78,11 @@ class ReferencedImagesNotFound(ManifestBlobUnknown):
         )
 
 
+NAMED_MAX: Final = 20  # digests in one text: what tools look for stands behind them, and a text is cut at some length
+
+
 def _required(kind: str, digests: list[str], name: str, registry: Registry) -> str:
-    listed = ", ".join(digests[:100])
+    listed = ", ".join(digests[:NAMED_MAX])
     return (
         f"{kind} with digests '[{listed}]' required for pushing image into repository with name '{name}' in the "
         f"registry with id '{registry.account}' do not exist"

@@ -14,6 +14,7 @@ from aiohttp import web
 from mirror.aws.errors import InvalidLayerPart, SerializationFailed, UnknownOperation
 from mirror.aws.principals import Principal
 from mirror.oci.errors import RegistryError
+from mirror.oci.manifest import MANIFEST_BYTES_MAX
 from mirror.web.aws.bodies import by_size
 from mirror.web.aws.claim import check_scope, read_authorization
 from mirror.web.aws.models import Operation
@@ -25,10 +26,13 @@ PUBLIC_REGIONS: Final = ("us-east-1", "us-west-2")  # where AWS has ECR Public: 
 CONTENT_TYPE: Final = "application/x-amz-json-1.1"
 PART_BYTES_MAX: Final = 20_971_520  # the model's maximum of LayerPartBlob
 ENVELOPE_BYTES: Final = 64 * 1024  # what else stands in a request
-BODY_BYTES_MAX: Final = 1024 * 1024  # the largest other member is a logo of 512,000 bytes
+BODY_BYTES_MAX: Final = 1024 * 1024  # most inputs are a few names; the largest policy has 30 KiB
+CATALOG_BYTES_MAX: Final = 2 * 1024 * 1024  # a logo of 512,000 bytes in base64, texts of 51,200 characters as escapes
 BODIES_BYTES_MAX: Final[Mapping[str, int]] = {
     "UploadLayerPart": (PART_BYTES_MAX + 2) // 3 * 4 + ENVELOPE_BYTES,  # base64
-    "PutImage": 6 * 1024 * 1024,  # a manifest of 4 MiB with its quotes escaped
+    "PutImage": 2 * MANIFEST_BYTES_MAX + ENVELOPE_BYTES,  # SDKs write a character of three bytes as six
+    "CreateRepository": CATALOG_BYTES_MAX,
+    "PutRepositoryCatalogData": CATALOG_BYTES_MAX,
 }
 
 

@@ -48,9 +48,7 @@ class Models:
     def load(cls) -> "Models":
         """Read the models from disk: some 200 ms, and blocking, so in a thread. Raises OSError."""
         loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
-        return cls(
-            {service: ServiceModel(loader.load_service_model(service, "service-2"), service) for service in SERVICES}
-        )
+        return cls({service: _loaded(loader, service) for service in SERVICES})
 
     def names(self, service: Service) -> frozenset[str]:
         """Return the operations of a service."""
@@ -81,6 +79,20 @@ class Models:
     def _compile(self, service: Service, name: str) -> Operation:
         model = self._services[service].operation_model(name)
         return Operation(service, name, self.version(service), Input(model.input_shape, _style(service, model)), model)
+
+
+def _loaded(loader: Any, service: Service) -> Any:
+    """Load a model. That of ECR Public is mended where it is narrower than its guide.
+
+    Every `registryId` may be an alias, not only those of half the operations; and what is wrong with a resource tag is
+    said by InvalidTagParameter, as in ECR, whose model leaves the lengths out for it.
+    """
+    data = loader.load_service_model(service, "service-2")
+    if service == "ecr-public":
+        shapes = {**data["shapes"], "RegistryId": data["shapes"]["RegistryIdOrAlias"]}
+        shapes |= {name: {"type": "string"} for name in ("TagKey", "TagValue")}
+        data = {**data, "shapes": shapes}
+    return ServiceModel(data, service)
 
 
 def _style(service: Service, model: Any) -> Style:

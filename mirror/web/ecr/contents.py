@@ -14,6 +14,7 @@ from mirror.registry.layers import Layers as RegistryLayers
 from mirror.registry.lifecycles import Lifecycles
 from mirror.registry.pull import PullManifests
 from mirror.registry.pull_blobs import PullBlobs
+from mirror.registry.pull_times import PullTimes
 from mirror.registry.push import Push
 from mirror.registry.repositories import Repositories
 from mirror.rules.hosts import Hosts
@@ -46,6 +47,7 @@ class Registries:
     authority: Authority
     push: Push
     manifests: PullManifests
+    pull_times: PullTimes
     blobs: PullBlobs
     discovery: Discovery
     lifecycles: Lifecycles
@@ -75,7 +77,7 @@ def private_handlers(registries: Registries) -> Mapping[tuple[Service, str], Han
     """Return the handlers of ECR's operations on images, layers, referrers and lifecycle policies."""
     subjects = Subjects(registries.repositories, registry_of)
     index, images = registries.index, registries.images
-    pulls = ImagePulls(index, registries.routing, registries.authority, registries.manifests)
+    pulls = ImagePulls(index, registries.routing, registries.authority, registries.manifests, registries.pull_times)
     urls = DownloadUrls(
         subjects,
         index,

@@ -83,7 +83,8 @@ class DownloadUrls:
         where = f"the repository with name '{subject.name}' in the registry with id '{subject.registry.account}'"
         absent = LayerDigestsNotFound(f"Layers with digests '[{digest}]' do not exist in {where}")
         repository = subject.repository
-        if await self._images.named_by_an_image(repository, digest) is None:
+        named = await self._images.named_by_an_image(repository, digest)
+        if named is None or named[1] != "ACTIVE":
             if self._index.serves(repository, digest):
                 raise LayerInaccessible(f"The layer with digest '{digest}' is not part of an image in {where}")
             raise absent

@@ -67,7 +67,7 @@ class Layers:
             return {"layerDigest": str(digest), "layerAvailability": "UNAVAILABLE"}
         return {
             "layerDigest": str(digest),
-            "layerAvailability": "AVAILABLE",
+            "layerAvailability": "ARCHIVED" if layer.archived else "AVAILABLE",
             "layerSize": layer.size,
             "mediaType": layer.media_type or None,
         }

@@ -193,6 +193,21 @@ async def test_a_scan_fails_for_want_of_a_scanner_and_is_remembered(ecr: Control
     assert refusal.type == "ImageNotFoundException"
 
 
+async def test_another_way_of_scanning_hides_scans_and_a_deletion_ends_them(ecr: ControlCalls) -> None:
+    """ECR.md 2.8: "Switching type hides earlier scans; switching back shows them"."""
+    await ecr.make("app")
+    image = await ecr.push("app", "v1")
+    about = {"repositoryName": "app", "imageId": {"imageDigest": image.digest}}
+    scanned = await ecr("StartImageScan", **about)
+    await ecr("PutRegistryScanningConfiguration", scanType="ENHANCED")
+    assert (await ecr.refused("DescribeImageScanFindings", **about)).type == "ScanNotFoundException"
+    await ecr("PutRegistryScanningConfiguration", scanType="BASIC")
+    assert await ecr("DescribeImageScanFindings", **about) == scanned
+    await ecr("BatchDeleteImage", repositoryName="app", imageIds=[{"imageTag": "v1"}])
+    await ecr.push("app", "v1")
+    assert (await ecr.refused("DescribeImageScanFindings", **about)).type == "ScanNotFoundException"
+
+
 async def test_what_cannot_be_scanned_is_refused(ecr: ControlCalls) -> None:
     """ECR.md 2.8: archived images, what is no image, and registries that scan by their rules alone."""
     await ecr.make("app")

@@ -58,6 +58,18 @@ async def test_a_layer_is_available_with_its_size_and_type(ecr: EcrCalls) -> Non
     assert unnamed == {"layerDigest": bare, "layerAvailability": "AVAILABLE", "layerSize": 17}
 
 
+async def test_a_layer_of_archived_images_alone_is_archived(ecr: EcrCalls) -> None:
+    """ECR.md 1.3, step 1: the third value; it is not to be downloaded until an image is restored."""
+    image = await ecr.push(APP, "v1", seed="x")
+    cold = {"repositoryName": APP, "imageId": {"imageTag": "v1"}}
+    await ecr("UpdateImageStorageClass", **cold, targetStorageClass="ARCHIVE")
+    answer = await ecr("BatchCheckLayerAvailability", repositoryName=APP, layerDigests=image.layers)
+    assert [layer["layerAvailability"] for layer in answer["layers"]] == ["ARCHIVED"]
+    await ecr.push(APP, "v2", seed="x", annotations={"another": "image"})
+    answer = await ecr("BatchCheckLayerAvailability", repositoryName=APP, layerDigests=image.layers)
+    assert [layer["layerAvailability"] for layer in answer["layers"]] == ["AVAILABLE"]
+
+
 async def test_a_layer_of_another_repository_is_not_available(ecr: EcrCalls) -> None:
     """ECR.md 5 item 10: the scope is one repository; what others have is not told."""
     await ecr.make("other")
@@ -160,6 +172,16 @@ async def test_a_restart_remembers_how_small_a_part_was(tmp_path: Path) -> None:
         )
         await ecr("UploadLayerPart", **part(large, PART_BYTES_MIN, b"end"))
         await ecr("CompleteLayerUpload", **complete(large, sha256(bytes(PART_BYTES_MIN) + b"end")))
+
+
+async def test_a_layer_has_so_many_parts_and_bytes_and_no_more(ecr: EcrCalls, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ECR.md 6.3, quotas: layer parts, layer size."""
+    monkeypatch.setattr("mirror.registry.layers._QUOTAS", (2, 5))
+    upload = await start(ecr)
+    await ecr("UploadLayerPart", **part(upload, 0, b"abc"))
+    assert (await ecr.refused("UploadLayerPart", **part(upload, 3, b"def"))).type == "LimitExceededException"
+    await ecr("UploadLayerPart", **part(upload, 3, b"d"))
+    assert (await ecr.refused("UploadLayerPart", **part(upload, 4, b"e"))).type == "LimitExceededException"
 
 
 async def test_an_upload_without_a_part_is_empty(ecr: EcrCalls) -> None:

@@ -1,12 +1,14 @@
 """PutImage: the order of its checks, its table of existing states, and the bytes that stay as they were."""
 
 import json
+from typing import Any
 
 import pytest
 from ecr_calls import APP, EcrCalls, described, sha256
 from registries import HOME
 
 from mirror.oci.media import OCI_INDEX, OCI_MANIFEST
+from mirror.web.refusals import VALUE_CHARS_MAX
 
 ABSENT = "sha256:" + "0" * 64
 EXISTS = "ImageAlreadyExistsException"
@@ -87,6 +89,34 @@ async def test_layers_must_be_in_this_very_repository(ecr: EcrCalls) -> None:
         f"Layers with digests '[{digest}]' required for pushing image into repository with name '{APP}' in the "
         f"registry with id '{HOME.account}' do not exist"
     )
+
+
+async def test_however_many_layers_are_missing_the_text_ends_as_tools_expect(ecr: EcrCalls) -> None:
+    """ECR.md 1.3, "Error texts": what tools search for stands behind the digests."""
+    text = manifest(layers=[described(b"%d" % number, "x/y") for number in range(99)])
+    refusal = await ecr.refused("PutImage", repositoryName=APP, imageManifest=text)
+    assert refusal.message.endswith(f"in the registry with id '{HOME.account}' do not exist")
+    assert len(refusal.message) < VALUE_CHARS_MAX
+
+
+@pytest.mark.parametrize("member", [{"annotations": {"a": "\ud800"}}, {"artifactType": "a/\udfff"}])
+async def test_half_a_character_is_refused(ecr: EcrCalls, member: dict[str, Any]) -> None:
+    """RFC 8259 section 8.2: text that nobody can write down again; a whole pair is a character like any other."""
+    text = manifest(**member)
+    assert "\\ud" in text
+    refusal = await ecr.refused("PutImage", repositoryName=APP, imageManifest=text)
+    assert refusal.type == "InvalidParameterException"
+    await ecr("PutImage", repositoryName=APP, imageManifest=manifest(annotations={"a": "\N{GRINNING FACE}"}))
+
+
+async def test_a_list_of_archived_images_restores_them(ecr: EcrCalls) -> None:
+    """ECR.md 2.9: archived images count as existing, and a push restores: a list is no good without its images."""
+    child = await ecr.push(APP, "v1")
+    about = {"repositoryName": APP, "imageId": {"imageDigest": child.digest}}
+    await ecr("UpdateImageStorageClass", **about, targetStorageClass="ARCHIVE")
+    await ecr.push_list(APP, "list", of=[child])
+    [detail] = (await ecr("DescribeImages", repositoryName=APP, imageIds=[about["imageId"]]))["imageDetails"]
+    assert detail["imageStatus"] == "ACTIVE"
 
 
 async def test_children_must_be_there(ecr: EcrCalls) -> None:

@@ -84,6 +84,20 @@ async def test_layers_belong_to_the_public_repository_alone(public: Any) -> None
     assert answer["layers"][0]["layerAvailability"] == "AVAILABLE"
 
 
+async def test_an_alias_names_a_registry_wherever_its_id_does(public: Any) -> None:
+    """ECR.md 2.10: `registryId` is an account id or alias; half of the model's shapes say an id only."""
+    await public.push("app", "v1")
+    [registry] = (await public("DescribeRegistries"))["registries"]
+    about = {"registryId": registry["aliases"][0]["name"], "repositoryName": "app"}
+    assert (await public("DescribeImages", **about))["imageDetails"]
+    assert (await public("DescribeImageTags", **about))["imageTagDetails"]
+    await public("PutRepositoryCatalogData", **about, catalogData={"description": "by alias"})
+    assert (await public("GetRepositoryCatalogData", **about))["catalogData"]["description"] == "by alias"
+    assert (await public.refused("DescribeImages", registryId="x", repositoryName="app")).type == (
+        "InvalidParameterException"
+    )
+
+
 @pytest.mark.parametrize(
     ("operation", "more"),
     [
