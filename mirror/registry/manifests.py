@@ -42,6 +42,7 @@ class Manifests:
         tags: tuple[str, ...] = (),
         whole: bool = False,
         new_only: Collection[str] = (),
+        origin: str = "",
     ) -> Digest:
         """Store a manifest and its tags; return its digest. When this returns, it survives a power cut.
 
@@ -50,7 +51,16 @@ class Manifests:
         digest = digest_of(data, algorithm)
         await asyncio.to_thread(self._files.write, digest, data)
         await self._catalog.put_manifest(
-            repository, digest, manifest, len(data), tags, time.time(), whole=whole, body=data, new_only=new_only
+            repository,
+            digest,
+            manifest,
+            len(data),
+            tags,
+            time.time(),
+            whole=whole,
+            body=data,
+            new_only=new_only,
+            origin=origin,
         )
         return digest
 

@@ -66,19 +66,24 @@ class Catalog:
         whole: bool,
         body: bytes | None = None,
         new_only: Collection[str] = (),
+        origin: str = "",
     ) -> None:
         """Put a manifest whose bytes (`size` of them; `body` saves reading them again) are published, and tag it.
 
         Makes the repository if need be and links each blob that the manifest needs, here or not. `whole` says that all
-        of them are here. `at` is in unix seconds. Raises TagTaken when one of `new_only` is there already.
+        of them are here. `at` is in unix seconds. `origin`: the registry that it was replicated from.
+        Raises TagTaken when one of `new_only` is there already.
         """
 
         async def put(entry: Entry) -> None:
             if body is not None:
                 entry.seen[digest] = blob_entry(body)
             await mutations.check_new(entry, repository, new_only)
-            repository_id = await mutations.put_manifest(entry, repository, digest, manifest, size, at, whole=whole)
-            await mutations.set_tags(entry, repository, repository_id, list(dict.fromkeys(tags)), digest, at)
+            repository_id = await mutations.put_manifest(
+                entry, repository, digest, manifest, size, at, whole=whole, origin=origin
+            )
+            names = list(dict.fromkeys(tags))
+            await mutations.set_tags(entry, repository, repository_id, names, digest, at, origin)
 
         await self._ledger.commit(put)
 

@@ -21,12 +21,12 @@ Kind = Literal[
     "repository.renamed",  # detail: upstream, name: what it was, in the same registry
     "repository.document",  # detail: kind, and whether it is there still
     "document.changed",  # detail: kind, name, and whether it is there still; never its text, which may be a secret
-    "manifest.put",  # detail: media_type, size, whole, artifact_type, subject, blobs, manifests (see manifest_detail)
+    "manifest.put",  # detail: see manifest_detail; and origin, `account/region`, of what was replicated to us
     "manifest.deleted",
     "manifest.status",  # detail: status, ACTIVE or ARCHIVED
     "blob.linked",  # detail: media_type, size
     "blob.unlinked",
-    "tag.set",
+    "tag.set",  # detail: origin, of what was replicated to us
     "tag.deleted",
 ]
 KINDS: Final = get_args(Kind)

@@ -32,6 +32,7 @@ async def put_manifest(
     at: float,
     *,
     whole: bool,
+    origin: str = "",
 ) -> int:
     """Write a manifest, its children, and a link to each blob that it needs. Returns the repository's id."""
     repository_id = await entry.make_repository(repository, at)
@@ -51,7 +52,7 @@ async def put_manifest(
     _put_links(entry, repository_id, manifest.needed, at, proven=repository.owned)
     if repository.owned:
         await _restore_children(entry, repository, repository_id, manifest, at)
-    detail = manifest_detail(manifest, size, whole=whole)
+    detail = {**manifest_detail(manifest, size, whole=whole), **_from(origin)}
     entry.changes.append(Change("manifest.put", repository, at, digest, detail=detail))
     return repository_id
 
@@ -77,12 +78,18 @@ async def check_new(entry: Entry, repository: Repository, tags: Collection[str])
 
 
 async def set_tags(
-    entry: Entry, repository: Repository, repository_id: int, tags: Sequence[str], digest: Digest, at: float
+    entry: Entry,
+    repository: Repository,
+    repository_id: int,
+    tags: Sequence[str],
+    digest: Digest,
+    at: float,
+    origin: str = "",
 ) -> None:
     """Point `tags` at `digest`."""
     rows = [{"repository_id": repository_id, "tag": tag, "digest": str(digest), "updated_at": at} for tag in tags]
     await put_rows(entry.connection, tables.tags, rows)
-    entry.changes += [Change("tag.set", repository, at, digest, tag) for tag in tags]
+    entry.changes += [Change("tag.set", repository, at, digest, tag, detail=_from(origin)) for tag in tags]
 
 
 async def set_status(entry: Entry, repository: Repository, digest: Digest, status: str, at: float) -> bool:
@@ -211,6 +218,10 @@ async def _restore_children(
     )
     for child in (await entry.connection.execute(archived)).scalars().all():
         await set_status(entry, repository, parse_digest(child), "ACTIVE", at)
+
+
+def _from(origin: str) -> dict[str, str]:
+    return {"origin": origin} if origin else {}
 
 
 async def _put_children(entry: Entry, repository_id: int, digest: Digest, manifest: Manifest) -> None:

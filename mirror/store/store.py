@@ -36,6 +36,7 @@ from mirror.store.index import Index
 from mirror.store.ledger import Ledger
 from mirror.store.news import News
 from mirror.store.rebuild import Progress, rebuild, replay
+from mirror.store.replications import Replications
 from mirror.store.uploads import Uploads
 from mirror.store.verify import missing
 
@@ -58,6 +59,7 @@ class Store:
     images: Images
     documents: Documents
     cursors: Cursors
+    replications: Replications
     news: News
     database: Database
 
@@ -96,6 +98,7 @@ class Store:
                 images=Images(database, ledger),
                 documents=Documents(ledger),
                 cursors=Cursors(database, ledger),
+                replications=Replications(database, ledger),
                 news=ledger.news,
                 database=database,
             )

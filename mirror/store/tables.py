@@ -141,6 +141,31 @@ cursors: Final = Table(
     Column("updated_at", Double, nullable=False),
 )
 
+replications: Final = Table(
+    "replications",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("registry", Text, nullable=False),  # whose images go
+    Column("region", Text, nullable=False),  # where to, with the account there
+    Column("account", Text, nullable=False),
+    Column("repository", Text, nullable=False),
+    Column("action", Text, nullable=False),  # PUT, UNTAG or DELETE
+    Column("digest", Text, nullable=False),  # "" of a tag that goes
+    Column("tag", Text, nullable=False),  # "" of an image without one
+    Column("backfill", Text, nullable=False),  # the backfill that asked for it, "" for a change
+    Column("status", Text, nullable=False),  # IN_PROGRESS, COMPLETE or FAILED; a failed one is tried again
+    Column("failure", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("asked_at", Double, nullable=False),
+    Column("due_at", Double, nullable=False),
+    Column("done_at", Double),
+    UniqueConstraint("registry", "region", "account", "repository", "action", "digest", "tag"),
+    Index(None, "region", "account", "status", "due_at"),
+    Index(None, "registry", "repository", "digest"),
+    sqlite_autoincrement=True,
+)
+
 changes: Final = Table(
     "changes",
     metadata,

@@ -1,0 +1,95 @@
+"""Replicas: images that other registries replicate into ours.
+
+Source: ECR guide, "Private image replication" and "Private registry permissions"; ECR.md 2.4. The source needs
+ecr:ReplicateImage and, where the repository is not there yet, ecr:CreateRepository. A tag that is immutable and taken
+stays what it is: the image arrives without it. What arrives goes no further.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from mirror.aws.principals import Principal
+from mirror.oci.digest import Digest, digest_of
+from mirror.oci.errors import DigestInvalid
+from mirror.oci.names import Repository
+from mirror.registry.authority import Authority, Circumstances
+from mirror.registry.manifests import Manifests, read_manifest
+from mirror.registry.repositories import Repositories
+from mirror.rules.access.actions import CREATE_ACTION
+from mirror.rules.mutability import is_immutable
+from mirror.store.catalog import Catalog
+from mirror.store.index import Index
+from mirror.store.mutations import NamedByLists, TagTaken
+
+REPLICATE: Final = "ecr:ReplicateImage"
+
+
+class Replicas:
+    """Takes in what other registries replicate here."""
+
+    def __init__(
+        self,
+        index: Index,
+        catalog: Catalog,
+        manifests: Manifests,
+        repositories: Repositories,
+        authority: Authority,
+    ) -> None:
+        self._index = index
+        self._catalog = catalog
+        self._manifests = manifests
+        self._repositories = repositories
+        self._authority = authority
+
+    def check(self, principal: Principal, repository: Repository, now: Circumstances) -> None:
+        """Raise AccessDenied unless `principal` may replicate into `repository`, and make it where it is not there."""
+        self._authority.check(principal, REPLICATE, repository, now)
+        if self._index.settings(repository) is None:
+            self._authority.check(principal, CREATE_ACTION, repository, now)
+
+    def digest(self, repository: Repository, tag: str) -> Digest | None:
+        """Return what a tag means here."""
+        found = self._index.tag(repository, tag)
+        return found.digest if found is not None else None
+
+    def has(self, repository: Repository, digest: Digest) -> bool:
+        """Tell whether an image is here, and can be pulled."""
+        member = self._index.member(repository, digest)
+        return member is not None and member.kind == "manifest" and not member.archived
+
+    async def put(
+        self, repository: Repository, data: bytes, content_type: str, digest: Digest, tag: str, origin: str
+    ) -> None:
+        """Take in a manifest, all of whose parts are on this node's disk. `origin`: `account/region`.
+
+        Raises DigestInvalid, ManifestInvalid.
+        """
+        if digest_of(data, digest.algorithm) != digest:
+            raise DigestInvalid(f"the manifest's bytes are not {digest}")
+        manifest = await read_manifest(data, content_type)
+        await self._repositories.make(repository, "REPLICATION")
+        given = {"algorithm": digest.algorithm, "whole": True, "origin": origin}
+        try:
+            await self._manifests.keep(
+                repository, data, manifest, tags=(tag,) if tag else (), new_only=self._frozen(repository, tag), **given
+            )
+        except TagTaken:
+            await self._manifests.keep(repository, data, manifest, **given)
+
+    async def untag(self, repository: Repository, tag: str) -> None:
+        """Take a tag away, and with its last tag the image, as at the source."""
+        await self._catalog.delete_tag(repository, tag, time.time())
+
+    async def delete(self, repository: Repository, digest: Digest) -> None:
+        """Delete an image; one that a list here needs stays."""
+        try:
+            await self._catalog.delete_manifest(repository, digest, time.time())
+        except NamedByLists:
+            return
+
+    def _frozen(self, repository: Repository, tag: str) -> frozenset[str]:
+        settings = self._repositories.settings(repository)
+        if not tag or not is_immutable(settings.mutability, settings.exclusions, tag):
+            return frozenset()
+        return frozenset({tag})

@@ -1,0 +1,227 @@
+"""Replications: the durable queue of what goes to other registries, and what became of it.
+
+One row for each image, tag and destination: work as long as it is not done, and afterwards the answer to "has it
+arrived?". The queue is filled in the transaction that moves the consumer's cursor, so each change is asked for once.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, cast
+
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from mirror.oci.digest import Digest, parse_digest
+from mirror.oci.names import Registry, Repository, read_registry
+from mirror.store import tables
+from mirror.store.database import Database
+from mirror.store.ledger import Entry, Ledger
+from mirror.store.rows import put_rows
+
+Action = Literal["PUT", "UNTAG", "DELETE"]
+Status = Literal["IN_PROGRESS", "COMPLETE", "FAILED"]
+
+REASON_CHARS_MAX: Final = 1_000
+_table: Final = tables.replications
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A destination: the registry of an account in a region."""
+
+    region: str
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be done at a place: an image put there (with a tag, or ""), a tag taken away, an image deleted."""
+
+    repository: Repository
+    place: Place
+    action: Action
+    digest: Digest | None
+    tag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Replication:
+    """An order and what became of it. Times in unix seconds; `tries` counts those that failed."""
+
+    id: int
+    order: Order
+    status: Status
+    failure: str
+    reason: str
+    tries: int
+    asked_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How much waits for a place: orders that are not done, those of them that were refused, the oldest one's time."""
+
+    waiting: int
+    failed: int
+    oldest_at: float | None
+
+
+class Replications:
+    """The queue of one node, for all its registries and places."""
+
+    def __init__(self, database: Database, ledger: Ledger) -> None:
+        self._database = database
+        self._ledger = ledger
+
+    async def ask(self, orders: Sequence[Order], at: float, consumer: str = "", seq: int = 0) -> None:
+        """Put orders into the queue and, in the same transaction, say that `consumer` is done up to `seq`.
+
+        One that is there already is asked for anew; an image that is put is deleted no more, and the other way round.
+        """
+
+        async def put(entry: Entry) -> None:
+            for order in orders:
+                await entry.connection.execute(delete(_table).where(*_against(order)))
+                await entry.connection.execute(_asked(entry.connection.dialect.name, order, at))
+            if consumer:
+                row = {"name": consumer, "seq": seq, "updated_at": at}
+                await put_rows(entry.connection, tables.cursors, [row])
+
+        await self._ledger.commit(put)
+
+    async def due(self, place: Place, now: float, limit: int, busy: Collection[Repository] = ()) -> list[Replication]:
+        """Return the oldest orders for a place that may be tried now, but for repositories that are `busy`.
+
+        Orders of one repository come in the order in which they were asked.
+        """
+        chosen = select(_table).where(*_at(place), _table.c.status != "COMPLETE", _table.c.due_at <= now)
+        if busy:
+            named = [and_(_table.c.registry == str(one.registry), _table.c.repository == one.name) for one in busy]
+            chosen = chosen.where(~or_(*named))
+        return await self._rows(chosen.order_by(_table.c.id).limit(limit))
+
+    async def next_due_at(self, place: Place) -> float | None:
+        """Return when the next order for a place may be tried, None where there is none."""
+        chosen = select(func.min(_table.c.due_at)).where(*_at(place), _table.c.status != "COMPLETE")
+        async with self._database.read() as connection:
+            return cast("float | None", (await connection.execute(chosen)).scalar())
+
+    async def done(self, replication: Replication, at: float) -> None:
+        """Say that an order is carried out. What is deleted there is remembered no more."""
+        same = _table.c.id == replication.id, _table.c.asked_at == replication.asked_at
+        values = {"status": "COMPLETE", "failure": "", "reason": "", "done_at": at}
+        put = replication.order.action == "PUT"
+        await self._run(update(_table).where(*same).values(**values) if put else delete(_table).where(*same))
+
+    async def failed(self, replication: Replication, failure: str, reason: str, due_at: float) -> None:
+        """Say that an order was refused, and when it may be tried again."""
+        same = _table.c.id == replication.id, _table.c.asked_at == replication.asked_at
+        values = {
+            "status": "FAILED",
+            "failure": failure,
+            "reason": reason[:REASON_CHARS_MAX],
+            "tries": replication.tries + 1,
+            "due_at": due_at,
+        }
+        await self._run(update(_table).where(*same).values(**values))
+
+    async def drop(self, replication: Replication) -> None:
+        """Forget an order: what it is about is gone."""
+        await self._run(delete(_table).where(_table.c.id == replication.id))
+
+    async def keep_only(self, places: Mapping[Registry, Collection[Place]]) -> None:
+        """Forget what waits for places that a registry does not replicate to any more."""
+        kept = [
+            and_(_table.c.registry == str(registry), _table.c.region == place.region, _table.c.account == place.account)
+            for registry, found in places.items()
+            for place in found
+        ]
+        stale = _table.c.status != "COMPLETE"
+        await self._run(delete(_table).where(and_(stale, ~or_(*kept)) if kept else stale))
+
+    async def of_image(self, repository: Repository, digest: Digest, tag: str = "") -> list[Replication]:
+        """List what became of an image, or of one tag of it, at each place."""
+        chosen = select(_table).where(*_of(repository), _table.c.digest == str(digest), _table.c.action == "PUT")
+        if tag:
+            chosen = chosen.where(_table.c.tag == tag)
+        return await self._rows(chosen.order_by(_table.c.region, _table.c.account, _table.c.id))
+
+    async def lag(self, place: Place) -> Lag:
+        """Say how much waits for a place."""
+        failed = func.count().filter(_table.c.status == "FAILED")
+        chosen = select(func.count(), failed, func.min(_table.c.asked_at))
+        async with self._database.read() as connection:
+            found = await connection.execute(chosen.where(*_at(place), _table.c.status != "COMPLETE"))
+            waiting, refused, oldest = found.one()
+        return Lag(waiting, refused, oldest)
+
+    async def forget_image(self, repository: Repository, digest: Digest) -> None:
+        """Forget what became of an image that is deleted."""
+        chosen = delete(_table).where(*_of(repository), _table.c.digest == str(digest), _table.c.action == "PUT")
+        await self._run(chosen)
+
+    async def _rows(self, chosen: Any) -> list[Replication]:
+        async with self._database.read() as connection:
+            return [_read(row) for row in (await connection.execute(chosen)).mappings()]
+
+    async def _run(self, statement: Any) -> None:
+        async def run(entry: Entry) -> None:
+            await entry.connection.execute(statement)
+
+        await self._ledger.commit(run)
+
+
+def _asked(dialect: str, order: Order, at: float) -> "sqlite.Insert | postgresql.Insert":
+    row = {
+        **_key(order),
+        "backfill": "",
+        "status": "IN_PROGRESS",
+        "failure": "",
+        "reason": "",
+        "tries": 0,
+        "asked_at": at,
+        "due_at": at,
+        "done_at": None,
+    }
+    statement = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(_table).values(row)
+    changed = {name: value for name, value in row.items() if name not in _key(order)}
+    return statement.on_conflict_do_update(index_elements=list(_key(order)), set_=changed)
+
+
+def _key(order: Order) -> dict[str, str]:
+    return {
+        "registry": str(order.repository.registry),
+        "region": order.place.region,
+        "account": order.place.account,
+        "repository": order.repository.name,
+        "action": order.action,
+        "digest": str(order.digest) if order.digest else "",
+        "tag": order.tag,
+    }
+
+
+def _against(order: Order) -> Iterable[ColumnElement[bool]]:
+    """Choose what an order makes pointless: an older deletion of what is put, an older put of what is deleted."""
+    yield from (*_of(order.repository), *_at(order.place))
+    if order.action == "PUT":
+        named = or_(_table.c.digest == str(order.digest), and_(_table.c.tag == order.tag, _table.c.tag != ""))
+        yield and_(_table.c.action != "PUT", named)
+    elif order.action == "DELETE":
+        yield and_(_table.c.action == "PUT", _table.c.digest == str(order.digest))
+    else:
+        yield and_(_table.c.action == "PUT", _table.c.tag == order.tag)
+
+
+def _at(place: Place) -> tuple[ColumnElement[bool], ...]:
+    return _table.c.region == place.region, _table.c.account == place.account
+
+
+def _of(repository: Repository) -> tuple[ColumnElement[bool], ...]:
+    return _table.c.registry == str(repository.registry), _table.c.repository == repository.name
+
+
+def _read(row: Mapping[Any, Any]) -> Replication:
+    repository = Repository(read_registry(row["registry"]), "", row["repository"])
+    digest = parse_digest(row["digest"]) if row["digest"] else None
+    order = Order(repository, Place(row["region"], row["account"]), row["action"], digest, row["tag"])
+    return Replication(row["id"], order, row["status"], row["failure"], row["reason"], row["tries"], row["asked_at"])
