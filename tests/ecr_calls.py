@@ -70,6 +70,7 @@ class EcrCalls:
             index=store.index,
             catalog=store.catalog,
             images=store.images,
+            replications=store.replications,
             repositories=house.repositories,
             routing=house.routing,
             authority=house.authority,

@@ -24,6 +24,7 @@ from mirror.registry.pull_blobs import PullBlobs
 from mirror.registry.pull_times import PullTimes
 from mirror.registry.pullthrough import PullThrough
 from mirror.registry.push import Push
+from mirror.registry.replicas import Replicas
 from mirror.registry.repositories import Repositories
 from mirror.registry.secrets import Secrets
 from mirror.registry.upstream_rights import UpstreamRights
@@ -51,10 +52,12 @@ class House:
     upstreams: Upstreams
     repositories: Repositories
     authority: Authority
+    kept: Manifests
     manifests: PullManifests
     pull_times: PullTimes
     blobs: PullBlobs
     push: Push
+    replicas: Replicas
     discovery: Discovery
     rights: UpstreamRights
     secrets: Secrets
@@ -94,6 +97,7 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
     fills = Fills(store.files, store.index, tasks.spawn)
     blobs = PullBlobs(store.files, store.index, store.catalog, repositories, fills, upstreams, flights)
     pull.followers.append(Prefetch(pull, blobs, tasks.spawn).follow)
+    authority = _authority(settings, store, known, routing)
     return House(
         settings=settings,
         store=store,
@@ -104,11 +108,13 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
         flights=flights,
         upstreams=upstreams,
         repositories=repositories,
-        authority=_authority(settings, store, known, routing),
+        authority=authority,
+        kept=manifests,
         manifests=pull,
         pull_times=PullTimes(store.images, Exclusions(store.documents)),
         blobs=blobs,
         push=_push(settings, store, manifests, repositories),
+        replicas=Replicas(store.index, store.catalog, manifests, repositories, authority),
         discovery=Discovery(store.index, store.catalog, upstreams, flights),
         rights=UpstreamRights(routing, clients.of_caller, flights),
         secrets=secrets,

@@ -80,6 +80,7 @@ def _registries(house: House) -> Registries:
         index=store.index,
         catalog=store.catalog,
         images=store.images,
+        replications=store.replications,
         repositories=house.repositories,
         routing=house.routing,
         authority=house.authority,

@@ -24,6 +24,7 @@ from mirror.node.assembly import House, build
 from mirror.node.control import Control, build_control
 from mirror.node.doorway import build_server
 from mirror.node.identities import Known, declare, open_identities, rotate
+from mirror.node.replication import spawn_replication
 from mirror.node.tasks import Tasks
 from mirror.node.webhooks import spawn_webhooks
 from mirror.oci.errors import RegistryError
@@ -89,6 +90,7 @@ class Node:
             tasks.spawn(rotate(known.signing_keys), "signing keys")
             if not self._alone:
                 await spawn_webhooks(house)
+                spawn_replication(house)
             await self._listen_locally(control, slow, stack)
             await self._serve(server, started)
 

@@ -19,8 +19,9 @@ from mirror.store.changes import Change
 
 IMAGE: Final = "ECR Image Action"
 REFERRER: Final = "ECR Referrer Action"
+REPLICATION: Final = "ECR Replication Action"
 PULL_THROUGH: Final = "ECR Pull Through Cache Action"
-TYPES: Final = (IMAGE, REFERRER, PULL_THROUGH)
+TYPES: Final = (IMAGE, REFERRER, PULL_THROUGH, REPLICATION)
 
 # Each change of a tag, and the change of the manifest that the same transaction may have written beside it.
 _WITH_TAG: Final = {"tag.set": "manifest.put", "tag.deleted": "manifest.deleted"}
@@ -76,8 +77,23 @@ class Events:
         return None
 
     def _image(self, change: Change, action: str) -> Event:
+        if action == "PUSH" and change.detail.get("origin"):
+            return self._replicated(change)
         detail = {**_result(self._naming.address(change.repository), action), **_image_of(change)}
         return self._event(change, IMAGE, detail)
+
+    def _replicated(self, change: Change) -> Event:
+        """Tell, at the place where it arrived, of an image that another registry has sent."""
+        account, _, region = change.detail["origin"].partition("/")
+        name = self._naming.address(change.repository)
+        detail = {
+            **_result(name, "REPLICATE"),
+            **_image_of(change),
+            "source-account": account,
+            "source-region": region,
+        }
+        arn = repository_arn(change.repository.registry, self._region, name)
+        return self._event(change, REPLICATION, detail, arn)
 
     def _storage(self, change: Change) -> Event:
         """Tell of an archived or a restored image; a restored referrer's event has a name of its own."""

@@ -6,7 +6,7 @@ stays what it is: the image arrives without it. What arrives goes no further.
 """
 
 import time
-from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 from mirror.aws.principals import Principal
@@ -17,7 +17,6 @@ from mirror.registry.authority import Authority, Circumstances
 from mirror.registry.manifests import Manifests, read_manifest
 from mirror.registry.repositories import Repositories
 from mirror.rules.access.actions import CREATE_ACTION
-from mirror.rules.mutability import is_immutable
 from mirror.store.catalog import Catalog
 from mirror.store.index import Index
 from mirror.store.mutations import NamedByLists, TagTaken
@@ -41,6 +40,7 @@ class Replicas:
         self._manifests = manifests
         self._repositories = repositories
         self._authority = authority
+        self.region = authority.region
 
     def check(self, principal: Principal, repository: Repository, now: Circumstances) -> None:
         """Raise AccessDenied unless `principal` may replicate into `repository`, and make it where it is not there."""
@@ -69,13 +69,14 @@ class Replicas:
             raise DigestInvalid(f"the manifest's bytes are not {digest}")
         manifest = await read_manifest(data, content_type)
         await self._repositories.make(repository, "REPLICATION")
-        given = {"algorithm": digest.algorithm, "whole": True, "origin": origin}
+        keep = partial(
+            self._manifests.keep, repository, data, manifest, algorithm=digest.algorithm, whole=True, origin=origin
+        )
+        frozen = frozenset({tag} if tag and self._repositories.freezes(repository, tag) else ())
         try:
-            await self._manifests.keep(
-                repository, data, manifest, tags=(tag,) if tag else (), new_only=self._frozen(repository, tag), **given
-            )
+            await keep(tags=(tag,) if tag else (), new_only=frozen)
         except TagTaken:
-            await self._manifests.keep(repository, data, manifest, **given)
+            await keep()
 
     async def untag(self, repository: Repository, tag: str) -> None:
         """Take a tag away, and with its last tag the image, as at the source."""
@@ -87,9 +88,3 @@ class Replicas:
             await self._catalog.delete_manifest(repository, digest, time.time())
         except NamedByLists:
             return
-
-    def _frozen(self, repository: Repository, tag: str) -> frozenset[str]:
-        settings = self._repositories.settings(repository)
-        if not tag or not is_immutable(settings.mutability, settings.exclusions, tag):
-            return frozenset()
-        return frozenset({tag})

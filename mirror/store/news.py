@@ -11,6 +11,11 @@ class News:
         self._seq = 0
         self._grown = asyncio.Event()
 
+    @property
+    def seq(self) -> int:
+        """The last change that is known to be committed, since this start."""
+        return self._seq
+
     def tell(self, seq: int) -> None:
         """Say that the changes up to `seq` are committed."""
         self._seq = seq

@@ -21,6 +21,8 @@ from mirror.store.rows import put_rows
 Action = Literal["PUT", "UNTAG", "DELETE"]
 Status = Literal["IN_PROGRESS", "COMPLETE", "FAILED"]
 
+Image = tuple[Repository, Digest]
+
 REASON_CHARS_MAX: Final = 1_000
 _table: Final = tables.replications
 
@@ -45,7 +47,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Replication:
+class Shipment:
     """An order and what became of it. Times in unix seconds; `tries` counts those that failed."""
 
     id: int
@@ -73,13 +75,19 @@ class Replications:
         self._database = database
         self._ledger = ledger
 
-    async def ask(self, orders: Sequence[Order], at: float, consumer: str = "", seq: int = 0) -> None:
+    async def ask(
+        self, orders: Sequence[Order], at: float, consumer: str = "", seq: int = 0, gone: Sequence[Image] = ()
+    ) -> None:
         """Put orders into the queue and, in the same transaction, say that `consumer` is done up to `seq`.
 
         One that is there already is asked for anew; an image that is put is deleted no more, and the other way round.
+        What became of images that are `gone` is forgotten.
         """
 
         async def put(entry: Entry) -> None:
+            for repository, digest in gone:
+                same = (*_of(repository), _table.c.digest == str(digest), _table.c.action == "PUT")
+                await entry.connection.execute(delete(_table).where(*same))
             for order in orders:
                 await entry.connection.execute(delete(_table).where(*_against(order)))
                 await entry.connection.execute(_asked(entry.connection.dialect.name, order, at))
@@ -89,7 +97,7 @@ class Replications:
 
         await self._ledger.commit(put)
 
-    async def due(self, place: Place, now: float, limit: int, busy: Collection[Repository] = ()) -> list[Replication]:
+    async def due(self, place: Place, now: float, limit: int, busy: Collection[Repository] = ()) -> list[Shipment]:
         """Return the oldest orders for a place that may be tried now, but for repositories that are `busy`.
 
         Orders of one repository come in the order in which they were asked.
@@ -106,14 +114,14 @@ class Replications:
         async with self._database.read() as connection:
             return cast("float | None", (await connection.execute(chosen)).scalar())
 
-    async def done(self, replication: Replication, at: float) -> None:
+    async def done(self, replication: Shipment, at: float) -> None:
         """Say that an order is carried out. What is deleted there is remembered no more."""
         same = _table.c.id == replication.id, _table.c.asked_at == replication.asked_at
         values = {"status": "COMPLETE", "failure": "", "reason": "", "done_at": at}
         put = replication.order.action == "PUT"
         await self._run(update(_table).where(*same).values(**values) if put else delete(_table).where(*same))
 
-    async def failed(self, replication: Replication, failure: str, reason: str, due_at: float) -> None:
+    async def failed(self, replication: Shipment, failure: str, reason: str, due_at: float) -> None:
         """Say that an order was refused, and when it may be tried again."""
         same = _table.c.id == replication.id, _table.c.asked_at == replication.asked_at
         values = {
@@ -125,7 +133,7 @@ class Replications:
         }
         await self._run(update(_table).where(*same).values(**values))
 
-    async def drop(self, replication: Replication) -> None:
+    async def drop(self, replication: Shipment) -> None:
         """Forget an order: what it is about is gone."""
         await self._run(delete(_table).where(_table.c.id == replication.id))
 
@@ -139,7 +147,7 @@ class Replications:
         stale = _table.c.status != "COMPLETE"
         await self._run(delete(_table).where(and_(stale, ~or_(*kept)) if kept else stale))
 
-    async def of_image(self, repository: Repository, digest: Digest, tag: str = "") -> list[Replication]:
+    async def of_image(self, repository: Repository, digest: Digest, tag: str = "") -> list[Shipment]:
         """List what became of an image, or of one tag of it, at each place."""
         chosen = select(_table).where(*_of(repository), _table.c.digest == str(digest), _table.c.action == "PUT")
         if tag:
@@ -155,12 +163,7 @@ class Replications:
             waiting, refused, oldest = found.one()
         return Lag(waiting, refused, oldest)
 
-    async def forget_image(self, repository: Repository, digest: Digest) -> None:
-        """Forget what became of an image that is deleted."""
-        chosen = delete(_table).where(*_of(repository), _table.c.digest == str(digest), _table.c.action == "PUT")
-        await self._run(chosen)
-
-    async def _rows(self, chosen: Any) -> list[Replication]:
+    async def _rows(self, chosen: Any) -> list[Shipment]:
         async with self._database.read() as connection:
             return [_read(row) for row in (await connection.execute(chosen)).mappings()]
 
@@ -220,8 +223,8 @@ def _of(repository: Repository) -> tuple[ColumnElement[bool], ...]:
     return _table.c.registry == str(repository.registry), _table.c.repository == repository.name
 
 
-def _read(row: Mapping[Any, Any]) -> Replication:
+def _read(row: Mapping[Any, Any]) -> Shipment:
     repository = Repository(read_registry(row["registry"]), "", row["repository"])
     digest = parse_digest(row["digest"]) if row["digest"] else None
     order = Order(repository, Place(row["region"], row["account"]), row["action"], digest, row["tag"])
-    return Replication(row["id"], order, row["status"], row["failure"], row["reason"], row["tries"], row["asked_at"])
+    return Shipment(row["id"], order, row["status"], row["failure"], row["reason"], row["tries"], row["asked_at"])

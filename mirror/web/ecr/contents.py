@@ -22,6 +22,7 @@ from mirror.rules.routing import Routing
 from mirror.store.catalog import Catalog
 from mirror.store.images import Images
 from mirror.store.index import Index
+from mirror.store.replications import Replications
 from mirror.web.aws.call import Handler, Service
 from mirror.web.ecr.deletion import Deletion
 from mirror.web.ecr.downloads import Downloads, DownloadUrls
@@ -42,6 +43,7 @@ class Registries:
     index: Index
     catalog: Catalog
     images: Images
+    replications: Replications
     repositories: Repositories
     routing: Routing
     authority: Authority

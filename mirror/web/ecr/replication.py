@@ -1,10 +1,11 @@
-"""Replication by the API: its configuration, what became of an image, and backfills.
+"""Shipment by the API: its configuration, what became of an image, and backfills.
 
-Source: ECR API reference; ECR.md 2.4. The configuration is checked and kept. This node copies nothing yet, and says so:
-no image has a status, and a backfill is refused rather than promised.
+Source: ECR API reference; ECR.md 2.4. The configuration is checked, kept and acted on. Backfills have no engine yet:
+one is refused rather than promised.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import groupby
 from typing import Any, Final, NoReturn
 
 import msgspec
@@ -13,20 +14,22 @@ from mirror.aws.errors import ReplicationBackfillNotFound, ValidationFailed
 from mirror.oci.names import Registry
 from mirror.registry.configurations import Configurations
 from mirror.rules.replication import Destination, ReplicationConfiguration
+from mirror.store.replications import Place, Replications, Shipment
 from mirror.web.aws.call import Call, Handler, Service
 from mirror.web.ecr.paging import read_token
 from mirror.web.ecr.scope import registry_of
 from mirror.web.ecr.single_images import SingleImages
 
-NO_ENGINE: Final = "This node has no replication engine: images are not copied to other registries"
+NO_ENGINE: Final = "This node has no backfills yet: what is pushed from now on is replicated"
 NOT_SET: Final = "The destination is not one of the registry's replication configuration"
 
 
 class Replication:
     """The handlers of the seven operations on replication."""
 
-    def __init__(self, images: SingleImages, configurations: Configurations) -> None:
+    def __init__(self, images: SingleImages, configurations: Configurations, replications: Replications) -> None:
         self._images = images
+        self._replications = replications
         self._configurations = configurations
 
     def handlers(self) -> Mapping[tuple[Service, str], Handler]:
@@ -53,9 +56,16 @@ class Replication:
         return {"replicationConfiguration": _written(found)}
 
     async def describe_image_replication_status(self, call: Call) -> dict[str, Any]:
-        """Tell what became of an image's copies: there are none."""
+        """Tell what became of an image at each place that it was to go to."""
         one = await self._images.of(call)
-        return {"repositoryName": one.subject.name, "imageId": one.shape, "replicationStatuses": []}
+        found = await self._replications.of_image(one.subject.repository, one.image.digest, one.asked.tag)
+        return {
+            "repositoryName": one.subject.name,
+            "imageId": one.shape,
+            "replicationStatuses": [
+                _status(place, rows) for place, rows in groupby(found, lambda row: row.order.place)
+            ],
+        }
 
     async def start_backfill(self, call: Call) -> dict[str, Any]:
         """Refuse: first for what ECR would refuse, then for want of an engine."""
@@ -77,6 +87,17 @@ class Replication:
         wanted = msgspec.convert(given, Destination)
         if all(wanted not in rule.destinations for rule in rules):
             raise ValidationFailed(NOT_SET)
+
+
+def _status(place: Place, rows: Iterable[Shipment]) -> dict[str, Any]:
+    """Say how an image stands at a place, under all its tags: as the one that is least well."""
+    worst = min(rows, key=lambda row: ("FAILED", "IN_PROGRESS", "COMPLETE").index(row.status))
+    return {
+        "region": place.region,
+        "registryId": place.account,
+        "status": worst.status,
+        "failureCode": worst.failure or None,
+    }
 
 
 def _no_backfill(registry: Registry, backfill: str) -> NoReturn:

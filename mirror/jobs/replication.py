@@ -1,0 +1,226 @@
+"""Replication: reads the change log into a durable queue, and empties the queue, place by place.
+
+Source: DESIGN walk 5; ECR.md 2.4; FIELD pain 22. An order is asked for in the transaction that moves this consumer's
+cursor, so each change is asked for once; it is tried again for as long as a rule stands. A place that does not answer
+is left alone for a while with all that waits for it; an order that a place refuses waits alone, and keeps none back.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mirror import telemetry
+from mirror.oci.errors import RegistryError
+from mirror.oci.names import Registry, Repository
+from mirror.registry.carriers import Carrier, CarrierOf, Gone, Refused, Trouble
+from mirror.registry.configurations import REPLICATION, Configurations
+from mirror.registry.replication_orders import orders_of, places_of
+from mirror.store.changelog import last_seq
+from mirror.store.changes import Change
+from mirror.store.replications import Order, Place, Replications, Shipment
+from mirror.store.store import Store
+
+CONSUMER: Final = "replication"  # the cursor's name
+PAGE: Final = 500  # changes read at once
+UNSAVED_MAX: Final = 1_000  # changes that may be read again after a crash
+WORKERS: Final = 4  # of one place: images under way at once, of different repositories
+
+Spawn = Callable[[Coroutine[Any, Any, None], str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How patient the replicator is; the defaults are the product's, tests have shorter ones."""
+
+    first_s: float = 5.0  # after a first refusal, or a first silence; each one after it is twice as long
+    longest_s: float = 3_600.0  # between two tries of an order that is refused
+    silence_s_max: float = 60.0  # between two looks at a place that does not answer
+    broken_s: float = 10.0  # after a fault of our own
+
+    def pause_s(self, tries: int, longest_s: float) -> float:
+        """Return how long to wait after so many tries in vain; spread, so that not all come at once."""
+        jitter: float = random.uniform(0.5, 1.0)  # noqa: S311 - it spreads load and guards nothing
+        return min(longest_s, self.first_s * 2.0 ** min(tries, 30)) * jitter
+
+
+PACE: Final = Pace()
+
+
+class Replicator:
+    """The replication of all registries of the node."""
+
+    def __init__(
+        self,
+        store: Store,
+        configurations: Configurations,
+        carrier_of: CarrierOf,
+        spawn: Spawn,
+        pace: Pace | None = None,
+    ) -> None:
+        self._store = store
+        self._queue = store.replications
+        self._configurations = configurations
+        self._carrier_of = carrier_of
+        self._spawn = spawn
+        self._pace = pace or PACE
+        self._lines: dict[Place, _Line] = {}
+        self._saved = 0
+
+    async def run(self) -> None:
+        """Follow the log for ever. A fault of ours is logged and tried again: what is in the log is not lost."""
+        while True:
+            try:
+                await self._follow_rules()
+            except Exception:  # noqa: BLE001 - logged, and the cursor has not moved
+                telemetry.log.exception("replication failed")
+                await asyncio.sleep(self._pace.broken_s)
+
+    async def _follow_rules(self) -> None:
+        """Follow the log from the cursor on, or, where nobody replicates, from the first rule on."""
+        if self._sources():
+            seq = await self._store.cursors.read(CONSUMER)
+        else:
+            await self._settle()
+            seq = await self._first_rule()
+        self._saved = seq
+        await self._settle()
+        while self._sources():
+            seq = await self._follow(seq)
+        await self._store.cursors.move(CONSUMER, seq)
+
+    async def _first_rule(self) -> int:
+        """Wait until a registry replicates; return what was in the log before. Costs pushes nothing until then."""
+        while True:
+            seq = max(self._store.news.seq, 0) or await last_seq(self._store.database)
+            if self._sources():
+                return seq
+            await self._store.news.wait(seq)
+            if self._sources():
+                await self._store.cursors.move(CONSUMER, seq)
+                return seq
+
+    async def _follow(self, seq: int) -> int:
+        """Turn the changes behind `seq` into orders; return the last one that is done."""
+        found = await self._store.catalog.changes(seq, PAGE)
+        if not found:
+            await self._store.news.wait(seq)
+            return seq
+        if len(found) == PAGE:
+            found = _whole_transactions(found)
+        orders = orders_of(found, self._configurations.replication)
+        last = found[-1].seq
+        # What asks for nothing may be read again after a crash: its place need not be written each time.
+        gone = [(one.repository, one.named) for one in found if one.kind == "manifest.deleted" and one.repository.owned]
+        if orders or gone or last - self._saved > UNSAVED_MAX:
+            await self._queue.ask(orders, time.time(), CONSUMER, last, gone)
+            self._saved = last
+        if any(change.kind == "document.changed" and change.detail["kind"] == REPLICATION for change in found):
+            await self._settle()
+        self._wake(order.place for order in orders)
+        return last
+
+    def _sources(self) -> set[Registry]:
+        """Return the registries that replicate."""
+        return {owner for owner, _, _ in self._store.documents.all(REPLICATION)}
+
+    async def _settle(self) -> None:
+        """Serve the places that rules speak of now, and forget what waits for others."""
+        places = {owner: places_of(self._configurations.replication(owner)) for owner in self._sources()}
+        await self._queue.keep_only(places)
+        self._wake({place for found in places.values() for place in found})
+
+    def _wake(self, places: Iterable[Place]) -> None:
+        for place in set(places):
+            line = self._lines.get(place)
+            if line is None:
+                line = self._lines[place] = _Line(place, self._queue, self._carrier_of(place), self._pace)
+                for number in range(WORKERS):
+                    self._spawn(line.work(), f"replication to {place.account} in {place.region}, {number}")
+            line.news.set()
+
+
+class _Line:
+    """The orders for one place, and those who carry them out."""
+
+    def __init__(self, place: Place, queue: Replications, carrier: Carrier, pace: Pace) -> None:
+        self.news = asyncio.Event()
+        self._place = place
+        self._queue = queue
+        self._carrier = carrier
+        self._pace = pace
+        self._busy: set[Repository] = set()
+        self._taking = asyncio.Lock()
+        self._silences = 0
+        self._silent_until = 0.0  # monotonic seconds
+
+    async def work(self) -> None:
+        """Carry out orders for ever, one at a time; of one repository in the order in which they were asked."""
+        while True:
+            try:
+                one = await self._take()
+                try:
+                    await self._carry_out(one)
+                finally:
+                    self._busy.discard(one.order.repository)
+                    self.news.set()
+            except Exception:  # noqa: BLE001 - logged, and the order is still in the queue
+                telemetry.log.exception("replication failed", place=str(self._place))
+                await asyncio.sleep(self._pace.broken_s)
+
+    async def _take(self) -> Shipment:
+        """Wait for an order that may be tried."""
+        async with self._taking:
+            while True:
+                self.news.clear()
+                await asyncio.sleep(max(0.0, self._silent_until - time.monotonic()))
+                found = await self._queue.due(self._place, time.time(), 1, self._busy)
+                if found:
+                    self._busy.add(found[0].order.repository)
+                    return found[0]
+                await self._rest()
+
+    async def _rest(self) -> None:
+        """Wait until there is news, or until the next order is due."""
+        due_at = await self._queue.next_due_at(self._place)
+        wait_s = None if due_at is None else due_at - time.time()
+        if wait_s is not None and wait_s <= 0:
+            wait_s = None  # it is of a repository that is busy: whoever has it says so when it is done
+        try:
+            async with asyncio.timeout(wait_s):
+                await self.news.wait()
+        except TimeoutError:
+            return
+
+    async def _carry_out(self, one: Shipment) -> None:
+        try:
+            await self._carrier.carry_out(one.order)
+        except Gone:
+            await self._queue.drop(one)
+        except Refused as refusal:
+            due_at = time.time() + self._pace.pause_s(one.tries, self._pace.longest_s)
+            await self._queue.failed(one, refusal.failure, refusal.reason, due_at)
+            _say("refused", one.order, refusal.reason)
+        except (Trouble, RegistryError) as trouble:
+            pause_s = self._pace.pause_s(self._silences, self._pace.silence_s_max)
+            self._silences += 1
+            self._silent_until = time.monotonic() + pause_s
+            _say("put off", one.order, str(trouble))
+        else:
+            self._silences = 0
+            await self._queue.done(one, time.time())
+
+
+def _whole_transactions(changes: list[Change]) -> list[Change]:
+    """Leave out the last ones of a full page that may have others of their transaction behind it."""
+    last = changes[-1]
+    kept = [one for one in changes if (one.repository, one.at) != (last.repository, last.at)]
+    return kept or changes
+
+
+def _say(what: str, order: Order, reason: str) -> None:
+    place = f"{order.place.account}/{order.place.region}"
+    image = f"{order.repository.name}{':' + order.tag if order.tag else ''}"
+    telemetry.log.warning(f"replication {what}", image=image, digest=str(order.digest), place=place, reason=reason)
