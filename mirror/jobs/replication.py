@@ -176,18 +176,16 @@ class _Line:
             while True:
                 self.news.clear()
                 await asyncio.sleep(max(0.0, self._silent_until - time.monotonic()))
-                found = await self._queue.due(self._place, time.time(), 1, self._busy)
-                if found:
-                    self._busy.add(found[0].order.repository)
-                    return found[0]
+                found = await self._queue.due(self._place, time.time(), self._busy)
+                if found is not None:
+                    self._busy.add(found.order.repository)
+                    return found
                 await self._rest()
 
     async def _rest(self) -> None:
         """Wait until there is news, or until the next order is due."""
-        due_at = await self._queue.next_due_at(self._place)
-        wait_s = None if due_at is None else due_at - time.time()
-        if wait_s is not None and wait_s <= 0:
-            wait_s = None  # it is of a repository that is busy: whoever has it says so when it is done
+        due_at = await self._queue.next_due_at(self._place, self._busy)
+        wait_s = None if due_at is None else max(0.0, due_at - time.time())
         try:
             async with asyncio.timeout(wait_s):
                 await self.news.wait()

@@ -4,7 +4,7 @@ One row for each image, tag and destination: work as long as it is not done, and
 arrived?". The queue is filled in the transaction that moves the consumer's cursor, so each change is asked for once.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
@@ -97,20 +97,18 @@ class Replications:
 
         await self._ledger.commit(put)
 
-    async def due(self, place: Place, now: float, limit: int, busy: Collection[Repository] = ()) -> list[Shipment]:
-        """Return the oldest orders for a place that may be tried now, but for repositories that are `busy`.
+    async def due(self, place: Place, now: float, busy: Collection[Repository] = ()) -> Shipment | None:
+        """Return the oldest order for a place that may be tried now, but for repositories that are `busy`.
 
         Orders of one repository come in the order in which they were asked.
         """
-        chosen = select(_table).where(*_at(place), _table.c.status != "COMPLETE", _table.c.due_at <= now)
-        if busy:
-            named = [and_(_table.c.registry == str(one.registry), _table.c.repository == one.name) for one in busy]
-            chosen = chosen.where(~or_(*named))
-        return await self._rows(chosen.order_by(_table.c.id).limit(limit))
+        chosen = select(_table).where(*_waiting(place, busy), _table.c.due_at <= now)
+        found = await self._rows(chosen.order_by(_table.c.id).limit(1))
+        return found[0] if found else None
 
-    async def next_due_at(self, place: Place) -> float | None:
-        """Return when the next order for a place may be tried, None where there is none."""
-        chosen = select(func.min(_table.c.due_at)).where(*_at(place), _table.c.status != "COMPLETE")
+    async def next_due_at(self, place: Place, busy: Collection[Repository] = ()) -> float | None:
+        """Return when the next such order may be tried, None where there is none."""
+        chosen = select(func.min(_table.c.due_at)).where(*_waiting(place, busy))
         async with self._database.read() as connection:
             return cast("float | None", (await connection.execute(chosen)).scalar())
 
@@ -213,6 +211,12 @@ def _against(order: Order) -> Iterable[ColumnElement[bool]]:
         yield and_(_table.c.action == "PUT", _table.c.digest == str(order.digest))
     else:
         yield and_(_table.c.action == "PUT", _table.c.tag == order.tag)
+
+
+def _waiting(place: Place, busy: Collection[Repository]) -> Iterator[ColumnElement[bool]]:
+    yield from (*_at(place), _table.c.status != "COMPLETE")
+    if busy:
+        yield ~or_(*(and_(*_of(one)) for one in busy))
 
 
 def _at(place: Place) -> tuple[ColumnElement[bool], ...]:
