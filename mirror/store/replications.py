@@ -4,12 +4,11 @@ One row for each image, tag and destination: work as long as it is not done, and
 arrived?". The queue is filled in the transaction that moves the consumer's cursor, so each change is asked for once.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, update
 
 from mirror.oci.digest import Digest, parse_digest
 from mirror.oci.names import Registry, Repository, read_registry
@@ -89,8 +88,8 @@ class Replications:
                 same = (*_of(repository), _table.c.digest == str(digest), _table.c.action == "PUT")
                 await entry.connection.execute(delete(_table).where(*same))
             for order in orders:
-                await entry.connection.execute(delete(_table).where(*_against(order)))
-                await entry.connection.execute(_asked(entry.connection.dialect.name, order, at))
+                await entry.connection.execute(delete(_table).where(_against(order)))
+                await entry.connection.execute(insert(_table).values(_asked(order, at)))
             if consumer:
                 row = {"name": consumer, "seq": seq, "updated_at": at}
                 await put_rows(entry.connection, tables.cursors, [row])
@@ -172,8 +171,8 @@ class Replications:
         await self._ledger.commit(run)
 
 
-def _asked(dialect: str, order: Order, at: float) -> "sqlite.Insert | postgresql.Insert":
-    row = {
+def _asked(order: Order, at: float) -> dict[str, Any]:
+    return {
         **_key(order),
         "backfill": "",
         "status": "IN_PROGRESS",
@@ -184,9 +183,6 @@ def _asked(dialect: str, order: Order, at: float) -> "sqlite.Insert | postgresql
         "due_at": at,
         "done_at": None,
     }
-    statement = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(_table).values(row)
-    changed = {name: value for name, value in row.items() if name not in _key(order)}
-    return statement.on_conflict_do_update(index_elements=list(_key(order)), set_=changed)
 
 
 def _key(order: Order) -> dict[str, str]:
@@ -201,16 +197,17 @@ def _key(order: Order) -> dict[str, str]:
     }
 
 
-def _against(order: Order) -> Iterable[ColumnElement[bool]]:
-    """Choose what an order makes pointless: an older deletion of what is put, an older put of what is deleted."""
-    yield from (*_of(order.repository), *_at(order.place))
+def _against(order: Order) -> ColumnElement[bool]:
+    """Choose the same order, and what it makes pointless: deletions of what is put, puts of what is deleted."""
+    same = and_(*(_table.c[name] == value for name, value in _key(order).items()))
     if order.action == "PUT":
         named = or_(_table.c.digest == str(order.digest), and_(_table.c.tag == order.tag, _table.c.tag != ""))
-        yield and_(_table.c.action != "PUT", named)
+        pointless = and_(_table.c.action != "PUT", named)
     elif order.action == "DELETE":
-        yield and_(_table.c.action == "PUT", _table.c.digest == str(order.digest))
+        pointless = and_(_table.c.action == "PUT", _table.c.digest == str(order.digest))
     else:
-        yield and_(_table.c.action == "PUT", _table.c.tag == order.tag)
+        pointless = and_(_table.c.action == "PUT", _table.c.tag == order.tag)
+    return or_(same, and_(*_of(order.repository), *_at(order.place), pointless))
 
 
 def _waiting(place: Place, busy: Collection[Repository]) -> Iterator[ColumnElement[bool]]:

@@ -233,6 +233,19 @@ async def test_what_waits_for_a_place_that_no_rule_names_any_more_is_forgotten(t
     await until(forgotten)
 
 
+async def test_a_tag_that_moved_back_is_there_what_it_is_here(town: Town) -> None:
+    """Orders of a repository are carried out in the order of the changes, also one that was asked for before."""
+    await replicate(town, lets=None)
+    client = town.client(ADMIN)
+    first = await push_image(client, NAME, "v1", "first")
+    await push_image(client, NAME, "v1", "second")
+    assert (await put_manifest(client, NAME, "v1", first.manifest))[0] == 201
+    await said(town, STRANGER, "PutRegistryPolicy", policyText=policy(LETS))
+    await settled(town)
+    await until(lambda: statuses(town, imageDigest=first.digest))
+    assert await there(town, "v1") == (200, first.manifest)
+
+
 async def test_after_a_restart_it_goes_on_where_it_was(tmp_path: Path) -> None:
     """Issue 4, section 1: what is in the queue, and what is in the log alone, survives; each arrives."""
     async with populated(tmp_path) as town:
