@@ -96,6 +96,7 @@ async def running(
     access_log: bool = False,
     clocks: Limits | None = None,
     home: Home = OPEN,
+    port: int = 0,
     **more: Any,
 ) -> AsyncIterator[RunningNode]:
     """Run a node on a free port with its store at `root`; the same root again is the same node after a restart.
@@ -104,7 +105,7 @@ async def running(
     for tests that run into them.
     """
     settings = Settings(
-        server=Server(listen=(Listen("127.0.0.1", 0),), public_url=public_url),
+        server=Server(listen=(Listen("127.0.0.1", port),), public_url=public_url),
         storage=Storage(root),
         access=Access(anonymous),
         log=Log(access=access_log),

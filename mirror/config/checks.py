@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mirror.config.faults import Faults, nearest
-from mirror.config.settings import Server, Settings, Webhook
+from mirror.config.settings import Region, Server, Settings, Webhook
 from mirror.oci.errors import NameInvalid
 from mirror.oci.names import parse_name
 from mirror.registry.events import TYPES
@@ -18,6 +18,9 @@ def across(settings: Settings, faults: Faults) -> None:
     """Note every fault that stands between settings."""
     for key, message in _server(settings.server):
         faults.add(f"server.{key}", message)
+    for number, region in enumerate(settings.regions):
+        for key, message in _region(region, settings.regions[:number], settings.registry.region):
+            faults.add(f"region[{number}].{key}", message)
     for number, hook in enumerate(settings.webhooks):
         for key, message in _webhook(hook, settings.webhooks[:number]):
             faults.add(f"webhook[{number}].{key}", message)
@@ -46,6 +49,18 @@ def _tls(certificate: str, key: str) -> Found:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
         except (ssl.SSLError, ValueError):
             yield "tls", "certificate and key are not a pair of PEM files that belong together, without a password"
+
+
+def _region(region: Region, others: Iterable[Region], own: str) -> Found:
+    if region.name and region.name == own:
+        yield "name", f"{own} is this node's own region"
+    for number, other in enumerate(others):
+        if (region.name, region.account) == (other.name, other.account):
+            yield "name", f"region[{number}] is the way to {region.name} for this account already"
+    if region.secret_file:
+        yield from _readable("secret_file", region.secret_file)
+    if region.ca_file:
+        yield from _authorities("ca_file", region.ca_file)
 
 
 def _webhook(hook: Webhook, others: Iterable[Webhook]) -> Found:

@@ -119,6 +119,18 @@ class Webhook:
 
 
 @dataclass(frozen=True, slots=True)
+class Region:
+    """One `[[region]]`: the node of another region, and the access key there of the account whose images go there."""
+
+    name: str
+    url: str
+    access_key: str
+    secret_file: str
+    account: str = ""
+    ca_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """`[log]`: what is written to stderr, and how."""
 
@@ -151,6 +163,7 @@ class Settings:
     iam: Iam = Iam()
     hosts: tuple[Host, ...] = ()
     webhooks: tuple[Webhook, ...] = ()
+    regions: tuple[Region, ...] = ()
     upstreams: tuple[UpstreamRule, ...] = UPSTREAMS_DEFAULT
 
     @property

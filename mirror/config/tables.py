@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 from mirror.config.faults import Faults, nearest
-from mirror.config.settings import Access, Home, Host, Iam, Log, Server, Settings, Storage, Webhook
+from mirror.config.settings import Access, Home, Host, Iam, Log, Region, Server, Settings, Storage, Webhook
 from mirror.config.words import KINDS, WORDS, said
 from mirror.rules.routing import UpstreamRule
 
@@ -18,11 +18,11 @@ TABLES: Final[Mapping[str, type]] = {
     "registry": Home,
     "iam": Iam,
 }
-LISTS: Final[Mapping[str, type]] = {"host": Host, "webhook": Webhook}
+LISTS: Final[Mapping[str, type]] = {"host": Host, "webhook": Webhook, "region": Region}
 _FILES: Final = frozenset(
     {
         *("storage.root", "upstream.password_file", "upstream.ca_file", "tls.certificate", "tls.key"),
-        *("iam.file", "webhook.secret_file", "log.audit"),
+        *("iam.file", "webhook.secret_file", "log.audit", "region.secret_file", "region.ca_file"),
     }
 )
 _NO_PASSWORDS: Final = "a password never stands in this file: write it into one of its own and name that password_file"

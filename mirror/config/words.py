@@ -14,6 +14,7 @@ from mirror.aws.arns import ACCOUNT
 from mirror.config.settings import Listen, parse_listen
 from mirror.oci.errors import NameInvalid
 from mirror.oci.names import parse_name
+from mirror.rules.identities import is_key_id
 from mirror.rules.routing import DOCKER_HUB
 
 NAME_CHARS_MAX: Final = 80  # an upstream's name stands before each repository name in the index, whose keys are short
@@ -150,6 +151,13 @@ def webhook_url(value: str) -> str:
     return value
 
 
+def access_key(value: str) -> str:
+    """Read the id of an access key."""
+    if not is_key_id(value):
+        raise ValueError("the id of an access key is wanted, such as AKIAIOSFODNN7EXAMPLE")
+    return value
+
+
 # By table and key; a key of a list has its items read.
 WORDS: Final[Mapping[str, Callable[[str], str]]] = {
     "server.public_url": public_url,
@@ -165,6 +173,10 @@ WORDS: Final[Mapping[str, Callable[[str], str]]] = {
     "host.name": host,
     "host.account": own_account,
     "webhook.url": webhook_url,
+    "region.name": region,
+    "region.url": upstream_url,
+    "region.access_key": access_key,
+    "region.account": own_account,
 }
 
 

@@ -136,7 +136,7 @@ class Replicator:
         for place in set(places):
             line = self._lines.get(place)
             if line is None:
-                line = self._lines[place] = _Line(place, self._queue, self._carrier_of(place), self._pace)
+                line = self._lines[place] = _Line(place, self._queue, self._carrier_of, self._pace)
                 for number in range(WORKERS):
                     self._spawn(line.work(), f"replication to {place.account} in {place.region}, {number}")
             line.news.set()
@@ -145,11 +145,12 @@ class Replicator:
 class _Line:
     """The orders for one place, and those who carry them out."""
 
-    def __init__(self, place: Place, queue: Replications, carrier: Carrier, pace: Pace) -> None:
+    def __init__(self, place: Place, queue: Replications, carrier_of: CarrierOf, pace: Pace) -> None:
         self.news = asyncio.Event()
         self._place = place
         self._queue = queue
-        self._carrier = carrier
+        self._carrier_of = carrier_of
+        self._carriers: dict[str, Carrier] = {}
         self._pace = pace
         self._busy: set[Repository] = set()
         self._taking = asyncio.Lock()
@@ -192,9 +193,16 @@ class _Line:
         except TimeoutError:
             return
 
+    def _carrier(self, account: str) -> Carrier:
+        """Return what carries the images of an account to this place."""
+        carrier = self._carriers.get(account)
+        if carrier is None:
+            carrier = self._carriers[account] = self._carrier_of(self._place, account)
+        return carrier
+
     async def _carry_out(self, one: Shipment) -> None:
         try:
-            await self._carrier.carry_out(one.order)
+            await self._carrier(one.order.repository.registry.account).carry_out(one.order)
         except Gone:
             await self._queue.drop(one)
         except Refused as refusal:

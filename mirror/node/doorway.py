@@ -13,6 +13,7 @@ from mirror.web.distribution import Distribution
 from mirror.web.door import Door
 from mirror.web.express import Express
 from mirror.web.ops import Ops
+from mirror.web.replication import Replication
 from mirror.web.server import Server, connections_max
 from mirror.web.slow import SlowClock
 from mirror.web.tokens import TokenEndpoint
@@ -41,6 +42,7 @@ def build_server(house: House, control: Control, slow: SlowClock, fault: Callabl
         routing=house.routing,
         index=store.index,
         push=house.push,
+        replicas=house.replicas,
         repositories=house.repositories,
         slow=slow,
         public_url=public_url,
@@ -61,6 +63,7 @@ def build_server(house: House, control: Control, slow: SlowClock, fault: Callabl
         Pages({"/token": tokens.handle, "/token/": tokens.handle, **control.whole}, control.below),
         access,
         DockerWitness(house.audit, house.hosts, house.routing),
+        Replication(admission, house.replicas),
     )
     express = Express(
         index=store.index,

@@ -11,13 +11,16 @@ from typing import Protocol
 from mirror.aws.errors import AccessDenied
 from mirror.aws.principals import root_of
 from mirror.oci.digest import Digest
-from mirror.oci.errors import RegistryError
+from mirror.oci.errors import RegistryError, UpstreamDenied, UpstreamTimeout, UpstreamUnavailable
 from mirror.oci.names import Registry, Repository
 from mirror.registry.authority import Circumstances
 from mirror.registry.manifests import NESTING_MAX, Manifests, read_manifest
 from mirror.registry.replicas import Replicas
 from mirror.store.entries import Member
+from mirror.store.files import Files
+from mirror.store.index import Index
 from mirror.store.replications import Order, Place
+from mirror.upstream.peer import Peer
 
 
 class Gone(Exception):
@@ -105,4 +108,55 @@ class HomeCarrier:
                 await self._put(source, target, child.digest, "", depth - 1)
 
 
-CarrierOf = Callable[[Place], Carrier]
+class PeerCarrier:
+    """Carries images to a registry of another region: another node."""
+
+    def __init__(self, peer: Peer, files: Files, index: Index, manifests: Manifests) -> None:
+        self._peer = peer
+        self._files = files
+        self._index = index
+        self._manifests = manifests
+
+    async def carry_out(self, order: Order) -> None:
+        """Do what an order says. Raises Gone, Refused, Trouble."""
+        name = order.repository.name
+        try:
+            if order.action == "PUT":
+                assert order.digest is not None
+                await self._put(order.repository, order.digest, order.tag, NESTING_MAX)
+            else:
+                await self._peer.delete(name, order.tag if order.action == "UNTAG" else str(order.digest))
+        except (UpstreamUnavailable, UpstreamTimeout) as error:
+            raise Trouble(error.message) from None
+        except UpstreamDenied as error:
+            raise Refused("AccessDenied", error.message) from None
+        except RegistryError as error:
+            raise Refused(error.aws.removesuffix("Exception"), error.message) from None
+
+    async def _put(self, source: Repository, digest: Digest, tag: str, depth: int) -> None:
+        """Send an image: nothing where it is there, else its children, what blobs are missing, and itself last."""
+        name = source.name
+        if await self._peer.head(name, tag or str(digest)) == str(digest):
+            return
+        found = await self._manifests.read(source, digest)
+        if found is None:
+            raise Gone
+        member, data = found
+        if not tag or await self._peer.head(name, str(digest)) is None:
+            manifest = await read_manifest(data, member.media_type)
+            for child in manifest.manifests:
+                if depth:
+                    await self._put(source, child.digest, "", depth - 1)
+            for blob in manifest.needed:
+                await self._send(source, blob.digest)
+        await self._peer.put_manifest(name, digest, data, member.media_type, tag)
+
+    async def _send(self, source: Repository, digest: Digest) -> None:
+        entry = self._index.blob(digest)
+        if entry is None:
+            raise Gone
+        if not await self._peer.has_blob(source.name, digest):
+            await self._peer.put_blob(source.name, digest, self._files.path(digest), entry.size)
+
+
+CarrierOf = Callable[[Place, str], Carrier]  # to a place, for an account whose images go there

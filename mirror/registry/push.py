@@ -136,6 +136,10 @@ class Push:
             raise ImageTagAlreadyExists(taken.tag, self._repositories.name(repository)) from None
         return PushedManifest(digest, manifest.subject.digest if manifest.subject else None)
 
+    async def check_parts(self, repository: Repository, data: bytes, content_type: str) -> None:
+        """Raise LayersNotFound, ReferencedImagesNotFound unless `repository` has all that a manifest names."""
+        self._check_parts(repository, await read_manifest(data, content_type))
+
     def _check_parts(self, repository: Repository, manifest: Manifest) -> None:
         """Raise LayersNotFound, ReferencedImagesNotFound unless the repository itself has all that is named."""
         name = self._repositories.name(repository)

@@ -111,28 +111,28 @@ class Replications:
         async with self._database.read() as connection:
             return cast("float | None", (await connection.execute(chosen)).scalar())
 
-    async def done(self, replication: Shipment, at: float) -> None:
+    async def done(self, shipment: Shipment, at: float) -> None:
         """Say that an order is carried out. What is deleted there is remembered no more."""
-        same = _table.c.id == replication.id, _table.c.asked_at == replication.asked_at
+        same = (_table.c.id == shipment.id,)
         values = {"status": "COMPLETE", "failure": "", "reason": "", "done_at": at}
-        put = replication.order.action == "PUT"
+        put = shipment.order.action == "PUT"
         await self._run(update(_table).where(*same).values(**values) if put else delete(_table).where(*same))
 
-    async def failed(self, replication: Shipment, failure: str, reason: str, due_at: float) -> None:
+    async def failed(self, shipment: Shipment, failure: str, reason: str, due_at: float) -> None:
         """Say that an order was refused, and when it may be tried again."""
-        same = _table.c.id == replication.id, _table.c.asked_at == replication.asked_at
+        same = (_table.c.id == shipment.id,)
         values = {
             "status": "FAILED",
             "failure": failure,
             "reason": reason[:REASON_CHARS_MAX],
-            "tries": replication.tries + 1,
+            "tries": shipment.tries + 1,
             "due_at": due_at,
         }
         await self._run(update(_table).where(*same).values(**values))
 
-    async def drop(self, replication: Shipment) -> None:
+    async def drop(self, shipment: Shipment) -> None:
         """Forget an order: what it is about is gone."""
-        await self._run(delete(_table).where(_table.c.id == replication.id))
+        await self._run(delete(_table).where(_table.c.id == shipment.id))
 
     async def keep_only(self, places: Mapping[Registry, Collection[Place]]) -> None:
         """Forget what waits for places that a registry does not replicate to any more."""

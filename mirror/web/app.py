@@ -25,6 +25,7 @@ from mirror.web.distribution import Distribution
 from mirror.web.gate import read_target
 from mirror.web.ops import Ops
 from mirror.web.refusals import refuse
+from mirror.web.replication import HEADER, Asked, Replication
 from mirror.web.uploads import UploadHandlers
 from mirror.web.visit import Visit
 
@@ -71,11 +72,13 @@ class App:
         pages: Pages,
         access: AccessLog,
         witness: Witness,
+        replication: Replication,
     ) -> None:
         self._admission = admission
         self._distribution = distribution
         self._access = access
         self._witness = witness
+        self._replication = replication
         self._ops: Mapping[str, Page] = {"/healthz": ops.healthz, "/readyz": ops.readyz, "/metrics": ops.metrics}
         self._pages = pages
         self._table: Mapping[Kind, Mapping[str, Operation]] = {
@@ -147,7 +150,12 @@ class App:
         now, request_id = circumstances(request), str(uuid.uuid4())
         host, credential = _host(request), _credential(request)
         try:
-            visit = await self._admission.admit(host, credential, route, query, step, now)
+            header = request.headers.get(HEADER)
+            if header is None:
+                visit = await self._admission.admit(host, credential, route, query, step, now)
+            else:
+                asked = Asked(host, credential, route, query, now)
+                visit = await self._replication.admit(asked, header, step, request.method)
         except RegistryError as error:
             self._witness.refused(route, host, step, now, request_id, error)
             raise

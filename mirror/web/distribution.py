@@ -11,6 +11,7 @@ import orjson
 from aiohttp import web
 
 from mirror.oci import media
+from mirror.oci.digest import Digest
 from mirror.oci.errors import (
     BlobUnknown,
     ManifestTooLarge,
@@ -147,10 +148,12 @@ class Distribution:
 
     async def put_manifest(self, request: web.BaseRequest, visit: Visit) -> web.StreamResponse:
         check_plain(request)
-        self._door.check_there(visit)
+        await self._door.check_there(visit)
         data = await self._read_manifest(request)
         tags = tuple(parse_tag(tag) for tag in read_values(visit.query, "tag"))
         kind = request.headers.get("Content-Type", "")
+        if visit.origin:
+            return await self._replicate(visit, data, kind, tags)
         pushed = await self._door.push.put_manifest(visit.repository, visit.route.reference, data, kind, tags)
         headers: Headers = [
             ("Location", self._door.address(f"/v2/{visit.route.name}/manifests/{pushed.digest}")),
@@ -160,6 +163,13 @@ class Distribution:
             headers.append(("OCI-Subject", str(pushed.subject)))
         headers += [("OCI-Tag", tag) for tag in tags]
         return answer(201, headers)
+
+    async def _replicate(self, visit: Visit, data: bytes, kind: str, tags: Sequence[str]) -> web.StreamResponse:
+        """Take in a manifest that another node sends, by its digest and with one tag at most."""
+        digest = visit.route.digest
+        await self._door.push.check_parts(visit.repository, data, kind)
+        await self._door.replicas.put(visit.repository, data, kind, digest, "".join(tags[:1]), visit.origin)
+        return answer(201, [("Docker-Content-Digest", str(digest))])
 
     async def _read_manifest(self, request: web.BaseRequest) -> bytes:
         """Read a body of at most MANIFEST_BYTES_MAX. Raises ManifestTooLarge."""
@@ -174,7 +184,13 @@ class Distribution:
         return b"".join(parts)
 
     async def delete_manifest(self, request: web.BaseRequest, visit: Visit) -> web.StreamResponse:  # noqa: ARG002
-        await self._door.push.delete_manifest(visit.repository, visit.route.reference)
+        reference = visit.route.reference
+        if not visit.origin:
+            await self._door.push.delete_manifest(visit.repository, reference)
+        elif isinstance(reference, Digest):
+            await self._door.replicas.delete(visit.repository, reference)
+        else:
+            await self._door.replicas.untag(visit.repository, reference)
         return answer(202)
 
     async def delete_blob(self, request: web.BaseRequest, visit: Visit) -> web.StreamResponse:  # noqa: ARG002

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mirror.aws.errors import RepositoryNotFound
 from mirror.oci.names import Repository, parse_name
 from mirror.registry.push import Push
+from mirror.registry.replicas import Replicas
 from mirror.registry.repositories import Repositories
 from mirror.rules.routing import Routing
 from mirror.store.index import Index
@@ -25,6 +26,7 @@ class Door:
     routing: Routing
     index: Index
     push: Push
+    replicas: Replicas
     repositories: Repositories
     slow: SlowClock
     public_url: str
@@ -48,9 +50,11 @@ class Door:
         """Tell whether a push would make the repository that it needs."""
         return self.push.makes(repository) and self.admission.may_create(visit, repository)
 
-    def check_there(self, visit: Visit) -> None:
+    async def check_there(self, visit: Visit) -> None:
         """Raise RepositoryNotFound unless the repository to be written is there, or this push makes it."""
         repository = visit.repository
+        if visit.origin:
+            await self.repositories.make(repository, "REPLICATION")
         if repository.owned and self.index.settings(repository) is None and not self.can_make(visit, repository):
             raise RepositoryNotFound(self.routing.address(repository), visit.registry)
 

@@ -28,7 +28,7 @@ class UploadHandlers:
     async def post(self, request: web.BaseRequest, visit: Visit) -> web.StreamResponse:
         """Open a session; or take a whole blob (`digest`); or mount one (`mount`, with or without `from`)."""
         check_plain(request)
-        self._door.check_there(visit)
+        await self._door.check_there(visit)
         fields = read_query(visit.query)
         repository, name = visit.repository, visit.route.name
         if "mount" in fields and await self._mount(visit, parse_digest(fields["mount"]), fields.get("from")):

@@ -38,6 +38,7 @@ class Visit:
     caller: Caller
     now: Circumstances
     credential: str = ""
+    origin: str = ""  # `account/region` of the registry that replicates here, "" of an ordinary client
     shared: bool = False  # may caches on the way keep the answer: it is for everybody, whatever the request says
 
     @property

@@ -1,0 +1,253 @@
+"""A peer: a node of ours in another region, which takes images of a registry into one of its own.
+
+Source: OCI distribution-spec v1.1, "Push"; ECR API reference, GetAuthorizationToken; AWS Signature Version 4. What is
+spoken is the docker protocol, with one header more, by which the peer knows that this is a replication, and between
+which registries. Bytes go from the stored file in chunks, and are resumed where a cut left them.
+"""
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import aiohttp
+import orjson
+from botocore.auth import SigV4Auth  # type: ignore[import-untyped]
+from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped]
+from botocore.credentials import Credentials  # type: ignore[import-untyped]
+from yarl import URL
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import RegistryError, UpstreamDenied, UpstreamError, UpstreamUnavailable
+
+HEADER: Final = "Mirror-Replication"  # `<account there>; from=<region here>`
+ANSWER_S_MAX: Final = 60.0  # finishing an upload of 50 GB hashes nothing again, but syncs a disk
+CONNECT_S_MAX: Final = 5.0
+CHUNK_BYTES: Final = 64 * 1024 * 1024  # of one PATCH: a cut costs no more, and a chunk is soon through
+READ_BYTES: Final = 1024 * 1024
+STALL_S: Final = 60.0
+TRIES: Final = 5  # of a chunk, without a byte gained
+TOKEN_EARLY_S: Final = 600.0  # a token is renewed so long before its end
+SECRET_BYTES_MAX: Final = 4_096
+ANSWER_BYTES_MAX: Final = 64 * 1024
+_TARGET: Final = "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken"
+_LATER: Final = frozenset({408, 425, 429})
+
+Headers = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRule:
+    """How a peer is reached, and by whose access key there."""
+
+    region: str
+    url: str
+    access_key: str
+    secret_file: str
+    ca_file: str = ""
+
+
+class Peer:
+    """One peer, as the registries of one account see it: images go to its registry of `account`."""
+
+    def __init__(self, rule: PeerRule, account: str, region: str, *, user_agent: str) -> None:
+        """`region` is this node's own."""
+        self._rule = rule
+        self._base = URL(rule.url.rstrip("/") + "/")
+        self._headers = {HEADER: f"{account}; from={region}", "User-Agent": user_agent}
+        self._session: aiohttp.ClientSession | None = None
+        self._login = asyncio.Lock()
+        self._token = ("", 0.0)
+
+    async def head(self, name: str, reference: str) -> str | None:
+        """Return the digest of what `reference` names there; None where it names nothing."""
+        async with self._asked("HEAD", f"{name}/manifests/{reference}") as response:
+            return None if response.status == 404 else response.headers.get("Docker-Content-Digest")
+
+    async def has_blob(self, name: str, digest: Digest) -> bool:
+        """Tell whether a blob is there."""
+        async with self._asked("HEAD", f"{name}/blobs/{digest}") as response:
+            return response.status != 404
+
+    async def put_blob(self, name: str, digest: Digest, path: Path, size: int) -> int:
+        """Send a blob, unless it can be mounted there; return how many bytes were sent."""
+        async with self._asked("POST", f"{name}/blobs/uploads/?mount={_quoted(digest)}") as response:
+            if response.status == 201:
+                return 0
+            place = self._place(response)
+        place, sent = await self._send(place, path, size)
+        async with self._asked("PUT", place.update_query(digest=str(digest))):
+            return sent
+
+    async def put_manifest(self, name: str, digest: Digest, data: bytes, media_type: str, tag: str) -> None:
+        """Put a manifest by its digest, and under a tag where there is one."""
+        query = f"?tag={quote(tag)}" if tag else ""
+        headers = {"Content-Type": media_type}
+        async with self._asked("PUT", f"{name}/manifests/{digest}{query}", data=data, headers=headers) as response:
+            _refuse_missing(response)
+
+    async def delete(self, name: str, reference: str) -> None:
+        """Delete a tag or an image; what is not there is gone already."""
+        async with self._asked("DELETE", f"{name}/manifests/{reference}"):
+            return
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    # Uploads.
+
+    async def _send(self, place: URL, path: Path, size: int) -> tuple[URL, int]:
+        """Send a file's bytes to an upload, from where it stands; return where it stands now, and what was sent."""
+        offset = sent = tries = 0
+        while offset < size:
+            end = min(offset + CHUNK_BYTES, size)
+            span = {"Content-Range": f"{offset}-{end - 1}", "Content-Length": str(end - offset)}
+            span["Content-Type"] = "application/octet-stream"
+            try:
+                async with self._asked("PATCH", place, data=_bytes(path, offset, end), headers=span) as response:
+                    _refuse_missing(response)
+                    place = self._place(response)
+                reached = end
+            except UpstreamUnavailable:
+                reached = await self._reached(place)
+            sent += max(0, reached - offset)
+            tries = 0 if reached > offset else tries + 1
+            if tries >= TRIES:
+                raise UpstreamUnavailable(f"region {self._rule.region} takes no bytes")
+            offset = reached
+        return place, sent
+
+    async def _reached(self, place: URL) -> int:
+        """Ask an upload how far it has come."""
+        await asyncio.sleep(0)
+        async with self._asked("GET", place) as response:
+            _refuse_missing(response)
+            last = response.headers.get("Range", "0-0").rpartition("-")[2]
+            return int(last) + 1 if last.isdigit() and last != "0" else 0
+
+    def _place(self, response: aiohttp.ClientResponse) -> URL:
+        """Read where an upload goes on: at the peer, whatever it calls itself."""
+        place = URL(response.headers.get("Location", ""), encoded=True)
+        return self._base.join(URL(place.raw_path_qs, encoded=True))
+
+    # Asking.
+
+    def _asked(self, method: str, path: str | URL, *, data: Any = None, headers: Headers | None = None) -> "_Asked":
+        url = path if isinstance(path, URL) else URL(f"{self._base}v2/{path}", encoded=True)
+        return _Asked(self, method, url, data, headers or {})
+
+    async def ask(self, method: str, url: URL, data: Any, headers: Headers) -> aiohttp.ClientResponse:
+        """Ask once, with a token. Raises UpstreamUnavailable, UpstreamDenied, UpstreamError."""
+        token = await self._authorization()
+        response = await self._ask(method, url, data, {**self._headers, **headers, "Authorization": f"Basic {token}"})
+        if response.status == 401:
+            self._token = ("", 0.0)
+        if response.status < 300 or response.status == 404:
+            return response
+        try:
+            raise await self._refusal(response)
+        finally:
+            response.release()
+
+    async def _ask(self, method: str, url: URL, data: Any, headers: Headers) -> aiohttp.ClientResponse:
+        try:
+            session = await self._opened()
+            return await session.request(method, url, data=data, headers=headers, allow_redirects=False)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise UpstreamUnavailable(f"region {self._rule.region}: {error or type(error).__name__}") from None
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> RegistryError:
+        said = f"region {self._rule.region} answered {response.status}: {await _message(response)}"
+        if response.status in (401, 403):
+            return UpstreamDenied(said)
+        return UpstreamUnavailable(said) if response.status >= 500 or response.status in _LATER else UpstreamError(said)
+
+    async def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            tls = await asyncio.to_thread(ssl.create_default_context, cafile=self._rule.ca_file or None)
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=tls),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S_MAX, sock_read=ANSWER_S_MAX),
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._session
+
+    async def _authorization(self) -> str:
+        """Return an authorization token of the peer's. Raises UpstreamDenied, UpstreamUnavailable."""
+        async with self._login:
+            token, ends_at = self._token
+            if time.time() < ends_at - TOKEN_EARLY_S:
+                return token
+            response = await self._ask("POST", self._base, b"{}", await asyncio.to_thread(self._signed))
+            try:
+                if response.status != 200:
+                    raise await self._refusal(response)
+                (data,) = orjson.loads(await response.content.read(ANSWER_BYTES_MAX))["authorizationData"]
+                self._token = (str(data["authorizationToken"]), float(data["expiresAt"]))
+            finally:
+                response.release()
+            return self._token[0]
+
+    def _signed(self) -> Headers:
+        """Sign a call of GetAuthorizationToken. Blocks. Raises UpstreamDenied when the secret cannot be read."""
+        try:
+            with Path(self._rule.secret_file).open("rb") as file:
+                secret = file.read(SECRET_BYTES_MAX).split(b"\n", 1)[0].strip().decode()
+        except (OSError, ValueError) as error:
+            raise UpstreamDenied(f"secret_file of region {self._rule.region} cannot be read: {error}") from None
+        headers = {"X-Amz-Target": _TARGET, "Content-Type": "application/x-amz-json-1.1"}
+        request = AWSRequest("POST", str(self._base), headers, b"{}")
+        SigV4Auth(Credentials(self._rule.access_key, secret), "ecr", self._rule.region).add_auth(request)
+        return {**dict(request.headers.items()), "User-Agent": self._headers["User-Agent"]}
+
+
+class _Asked:
+    """One question as a context: its answer is given back to the pool at the end."""
+
+    def __init__(self, peer: Peer, method: str, url: URL, data: Any, headers: Headers) -> None:
+        self._ask: Callable[[], Any] = lambda: peer.ask(method, url, data, headers)
+        self._response: aiohttp.ClientResponse | None = None
+
+    async def __aenter__(self) -> aiohttp.ClientResponse:
+        self._response = await self._ask()
+        return self._response
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._response is not None:
+            self._response.release()
+
+
+def _refuse_missing(response: aiohttp.ClientResponse) -> None:
+    if response.status == 404:
+        raise UpstreamError(f"{response.method} {response.url.path}: not found there")
+
+
+async def _message(response: aiohttp.ClientResponse) -> str:
+    try:
+        body = await response.content.read(ANSWER_BYTES_MAX)
+        said = orjson.loads(body)
+        return str(said["errors"][0]["message"] if "errors" in said else said.get("message", ""))[:500]
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError, LookupError, TypeError, AttributeError):
+        return ""
+
+
+async def _bytes(path: Path, start: int, end: int) -> AsyncIterator[bytes]:
+    """Read a part of a file, in a thread."""
+    file = await asyncio.to_thread(path.open, "rb")
+    try:
+        await asyncio.to_thread(file.seek, start)
+        while start < end and (data := await asyncio.to_thread(file.read, min(READ_BYTES, end - start))):
+            yield data
+            start += len(data)
+    finally:
+        await asyncio.to_thread(file.close)
+
+
+def _quoted(digest: Digest) -> str:
+    return quote(str(digest), safe="")

@@ -1,0 +1,62 @@
+"""Replication by another node of ours: what it says in its header, and what it may do here.
+
+Source: ECR.md 2.4; `upstream/peer.py` is the other side. It is the docker protocol, decided by one right: all that such
+a request may do is to bring an image, to ask whether it is here, or to take one away. It reads nothing.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from typing import Final
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import Denied, RequestInvalid
+from mirror.oci.names import Registry, Repository
+from mirror.oci.paths import Route
+from mirror.registry.authority import Circumstances
+from mirror.registry.replicas import Replicas
+from mirror.rules.access.actions import Step
+from mirror.web.admission import Admission
+from mirror.web.visit import Visit
+
+HEADER: Final = "Mirror-Replication"  # `<account there>; from=<region here>`
+_SAID: Final = re.compile(r"([0-9]{12}); from=([a-z0-9-]{2,25})")
+_BRINGS: Final = frozenset({"start_upload", "append_upload", "finish_upload", "put_manifest", "delete_manifest"})
+_ASKS: Final = frozenset({"get_manifest", "head_blob"})
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request of another node, as admission needs it."""
+
+    host: str
+    credential: str
+    route: Route
+    query: str
+    now: Circumstances
+
+
+class Replication:
+    """Lets nodes in that replicate."""
+
+    def __init__(self, admission: Admission, replicas: Replicas) -> None:
+        self._admission = admission
+        self._replicas = replicas
+
+    async def admit(self, asked: Asked, header: str, step: Step, method: str) -> Visit:
+        """Let a request in whose header says that it replicates. Raises Unauthorized, Denied, RequestInvalid."""
+        match = _SAID.fullmatch(header)
+        if match is None:
+            raise RequestInvalid(f"{HEADER} is `<account>; from=<region>`")
+        if step not in _BRINGS and not (step in _ASKS and method == "HEAD"):
+            raise Denied("a replication brings images and reads none")
+        if step == "put_manifest" and not isinstance(asked.route.reference, Digest):
+            raise RequestInvalid("a replication puts a manifest by its digest, and names a tag in the query")
+        place, caller = await self._admission.enter(asked.host, asked.credential, asked.now)
+        if place.public or caller.principal.kind == "anonymous" or caller.scopes is not None:
+            raise Denied("a replication is into a private registry, and takes an authorization token")
+        registry = Registry(match[1])
+        repository = Repository(registry, "", asked.route.name)
+        self._replicas.check(caller.principal, repository, asked.now)
+        origin = f"{caller.principal.account}/{match[2]}"
+        place = replace(place, registry=registry)
+        return Visit(asked.route, asked.query, place, repository, caller, asked.now, origin=origin)
