@@ -84,7 +84,9 @@ async def administered(root: Path) -> AsyncIterator[Administered]:
             regions=(REGION,),
             bodies=bodies,
         )
-        asked = Administration(JsonApi(reception), QueryApi(reception), identities, house.secrets, audit, bodies)
+        asked = Administration(
+            JsonApi(reception), QueryApi(reception), identities, house.secrets, store.replications, audit, bodies
+        )
         server = Server(asked.handle, express=None, slow=slow, connections_max=100)
         sock = await asyncio.to_thread(open_socket, house.path)
         listening = await asyncio.get_running_loop().create_unix_server(server, sock=sock)

@@ -12,6 +12,7 @@ from mirror.cli.image import image
 from mirror.cli.options import config_option, data_option
 from mirror.cli.places import settings_of, store_of
 from mirror.cli.progress import Bars
+from mirror.cli.replication import replication
 from mirror.cli.repo import repo
 from mirror.cli.secret import secret
 from mirror.config import load
@@ -34,7 +35,7 @@ def main() -> None:
     """
 
 
-for group in (iam, repo, image, secret):
+for group in (iam, repo, image, secret, replication):
     main.add_command(group)
 
 

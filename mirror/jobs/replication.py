@@ -39,6 +39,7 @@ class Pace:
     longest_s: float = 3_600.0  # between two tries of an order that is refused
     silence_s_max: float = 60.0  # between two looks at a place that does not answer
     broken_s: float = 10.0  # after a fault of our own
+    watch_s: float = 5.0  # between two looks at how far places are behind
 
     def pause_s(self, tries: int, longest_s: float) -> float:
         """Return how long to wait after so many tries in vain; spread, so that not all come at once."""
@@ -77,6 +78,17 @@ class Replicator:
             except Exception:  # noqa: BLE001 - logged, and the cursor has not moved
                 telemetry.log.exception("replication failed")
                 await asyncio.sleep(self._pace.broken_s)
+
+    async def watch(self) -> None:
+        """Tell for ever how far each place is behind."""
+        while True:
+            for place in list(self._lines):
+                lag = await self._queue.lag(place)
+                oldest_s = 0.0 if lag.oldest_at is None else max(0.0, time.time() - lag.oldest_at)
+                telemetry.REPLICATION_WAITING.labels(place.region, place.account).set(lag.waiting)
+                telemetry.REPLICATION_FAILED.labels(place.region, place.account).set(lag.failed)
+                telemetry.REPLICATION_LAG.labels(place.region, place.account).set(oldest_s)
+            await asyncio.sleep(self._pace.watch_s)
 
     async def _follow_rules(self) -> None:
         """Follow the log from the cursor on, or, where nobody replicates, from the first rule on."""

@@ -114,7 +114,7 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
         pull_times=PullTimes(store.images, Exclusions(store.documents)),
         blobs=blobs,
         push=_push(settings, store, manifests, repositories),
-        replicas=Replicas(store.index, store.catalog, manifests, repositories, authority),
+        replicas=Replicas(store.index, store.catalog, store.images, manifests, repositories, authority),
         discovery=Discovery(store.index, store.catalog, upstreams, flights),
         rights=UpstreamRights(routing, clients.of_caller, flights),
         secrets=secrets,

@@ -70,7 +70,9 @@ async def build_control(house: House, slow: SlowClock) -> Control:
             "/layers/": registries.downloads().get,
             "/logos/": Logos(house.repositories, gallery).get,
         },
-        administration=Administration(json, query, identities, house.secrets, house.audit, bodies),
+        administration=Administration(
+            json, query, identities, house.secrets, house.store.replications, house.audit, bodies
+        ),
     )
 
 

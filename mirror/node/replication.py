@@ -27,12 +27,15 @@ def spawn_replication(house: House) -> None:
         peer = peers[key] = Peer(rule, place.account, own, user_agent=f"mirror/{__version__}")
         return PeerCarrier(peer, files, index, house.kept)
 
+    configurations = Configurations(house.store.documents, own)
+    replicator = Replicator(house.store, configurations, carrier_of, house.tasks.spawn)
+
     async def run() -> None:
-        configurations = Configurations(house.store.documents, own)
         try:
-            await Replicator(house.store, configurations, carrier_of, house.tasks.spawn).run()
+            await replicator.run()
         finally:
             for peer in peers.values():
                 await peer.close()
 
     house.tasks.spawn(run(), "replication")
+    house.tasks.spawn(replicator.watch(), "replication lag")

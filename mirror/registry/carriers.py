@@ -75,7 +75,8 @@ class HomeCarrier:
             raise Refused("RegistryNotFound", f"this node has no account {self._place.account}")
         target = Repository(Registry(self._place.account), "", source.name)
         try:
-            self._replicas.check(root_of(source.registry.account), target, Circumstances(at=time.time()))
+            check = self._replicas.check if order.action == "PUT" else self._replicas.check_deletion
+            check(root_of(source.registry.account), target, Circumstances(at=time.time()))
             if order.action == "PUT":
                 assert order.digest is not None
                 await self._put(source, target, order.digest, order.tag, NESTING_MAX)

@@ -6,6 +6,7 @@ stays what it is: the image arrives without it. What arrives goes no further.
 """
 
 import time
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -18,10 +19,12 @@ from mirror.registry.manifests import Manifests, read_manifest
 from mirror.registry.repositories import Repositories
 from mirror.rules.access.actions import CREATE_ACTION
 from mirror.store.catalog import Catalog
+from mirror.store.images import Images
 from mirror.store.index import Index
 from mirror.store.mutations import NamedByLists, TagTaken
 
 REPLICATE: Final = "ecr:ReplicateImage"
+DELETE: Final = "ecr:BatchDeleteImage"
 
 
 class Replicas:
@@ -31,12 +34,14 @@ class Replicas:
         self,
         index: Index,
         catalog: Catalog,
+        images: Images,
         manifests: Manifests,
         repositories: Repositories,
         authority: Authority,
     ) -> None:
         self._index = index
         self._catalog = catalog
+        self._images = images
         self._manifests = manifests
         self._repositories = repositories
         self._authority = authority
@@ -47,6 +52,11 @@ class Replicas:
         self._authority.check(principal, REPLICATE, repository, now)
         if self._index.settings(repository) is None:
             self._authority.check(principal, CREATE_ACTION, repository, now)
+
+    def check_deletion(self, principal: Principal, repository: Repository, now: Circumstances) -> None:
+        """Raise AccessDenied unless `principal` may also delete: who brings images may not take others away."""
+        self._authority.check(principal, REPLICATE, repository, now)
+        self._authority.check(principal, DELETE, repository, now)
 
     def digest(self, repository: Repository, tag: str) -> Digest | None:
         """Return what a tag means here."""
@@ -79,12 +89,10 @@ class Replicas:
             await keep()
 
     async def untag(self, repository: Repository, tag: str) -> None:
-        """Take a tag away, and with its last tag the image, as at the source."""
+        """Take a tag away; an image that went with its last tag is asked for by its digest."""
         await self._catalog.delete_tag(repository, tag, time.time())
 
     async def delete(self, repository: Repository, digest: Digest) -> None:
         """Delete an image; one that a list here needs stays."""
-        try:
-            await self._catalog.delete_manifest(repository, digest, time.time())
-        except NamedByLists:
-            return
+        with suppress(NamedByLists):
+            await self._images.delete(repository, digest, time.time())

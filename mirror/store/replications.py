@@ -151,6 +151,16 @@ class Replications:
             chosen = chosen.where(_table.c.tag == tag)
         return await self._rows(chosen.order_by(_table.c.region, _table.c.account, _table.c.id))
 
+    async def places(self) -> list[Place]:
+        """List the places that anything was ever asked for, and not forgotten."""
+        chosen = select(_table.c.region, _table.c.account).distinct().order_by(_table.c.region, _table.c.account)
+        async with self._database.read() as connection:
+            return [Place(region, account) for region, account in await connection.execute(chosen)]
+
+    async def refused(self, limit: int) -> list[Shipment]:
+        """List up to `limit` orders that a place refused last, the oldest first."""
+        return await self._rows(select(_table).where(_table.c.status == "FAILED").order_by(_table.c.id).limit(limit))
+
     async def lag(self, place: Place) -> Lag:
         """Say how much waits for a place."""
         failed = func.count().filter(_table.c.status == "FAILED")

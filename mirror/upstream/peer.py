@@ -145,7 +145,8 @@ class Peer:
         """Ask once, with a token. Raises UpstreamUnavailable, UpstreamDenied, UpstreamError."""
         token = await self._authorization()
         response = await self._ask(method, url, data, {**self._headers, **headers, "Authorization": f"Basic {token}"})
-        if response.status == 401:
+        if response.status in (401, 403):
+            # It may be the token's fault: of another key since, or of a node that has lost its own.
             self._token = ("", 0.0)
         if response.status < 300 or response.status == 404:
             return response

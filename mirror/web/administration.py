@@ -22,6 +22,7 @@ from mirror.oci.names import Registry
 from mirror.registry.audit import Audit
 from mirror.registry.identities.identities import Identities
 from mirror.registry.secrets import Secrets
+from mirror.store.replications import Replications, Shipment
 from mirror.web.admin_socket import check_peer
 from mirror.web.administration_asks import (
     CALLED,
@@ -30,6 +31,7 @@ from mirror.web.administration_asks import (
     CreateAccount,
     DeleteSecret,
     ListAccounts,
+    ListReplications,
     ListSecrets,
     PutSecret,
     RemovePassword,
@@ -44,6 +46,7 @@ from mirror.web.heads import last_headers
 
 ACCOUNT_HEADER: Final = "X-Mirror-Account"
 BODY_BYTES_MAX: Final = 64 * 1024  # names, and passwords of 128 characters
+REFUSED_MAX: Final = 100  # refused images in one answer
 SECRET_CHARS_MAX: Final = 4_096  # an access token of the largest registries has some 3,000
 
 
@@ -57,12 +60,20 @@ class Administration:
     """Answers the node's own socket."""
 
     def __init__(
-        self, json: Api, query: Api, identities: Identities, secrets: Secrets, audit: Audit, bodies: Bodies
+        self,
+        json: Api,
+        query: Api,
+        identities: Identities,
+        secrets: Secrets,
+        replications: Replications,
+        audit: Audit,
+        bodies: Bodies,
     ) -> None:
         self._json = json
         self._query = query
         self._identities = identities
         self._secrets = secrets
+        self._replications = replications
         self._audit = audit
         self._bodies = bodies
         self._verbs: Mapping[type[Ask], Callable[[str, Any], Awaitable[Mapping[str, Any]]]] = {
@@ -73,6 +84,7 @@ class Administration:
             RemovePassword: self._remove_password,
             CreateAccount: self._create_account,
             ListAccounts: self._list_accounts,
+            ListReplications: self._list_replications,
         }
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -189,6 +201,38 @@ class Administration:
     async def _list_accounts(self, _: str, __: ListAccounts) -> Mapping[str, Any]:
         accounts = self._identities.accounts
         return {"accounts": [{"account": one, "alias": accounts.alias(one)} for one in accounts.all()]}
+
+    async def _list_replications(self, _: str, __: ListReplications) -> Mapping[str, Any]:
+        """Say of each place how far it is behind, and which images it refuses. Of all accounts: a line is shared."""
+        places = []
+        for place in await self._replications.places():
+            lag = await self._replications.lag(place)
+            places.append(
+                {
+                    "region": place.region,
+                    "account": place.account,
+                    "waiting": lag.waiting,
+                    "failed": lag.failed,
+                    "oldestAt": lag.oldest_at,
+                }
+            )
+        refused = [_refused(one) for one in await self._replications.refused(REFUSED_MAX)]
+        return {"places": places, "refused": refused}
+
+
+def _refused(one: Shipment) -> Mapping[str, Any]:
+    order = one.order
+    return {
+        "region": order.place.region,
+        "account": order.place.account,
+        "source": order.repository.registry.account,
+        "repository": order.repository.name,
+        "digest": str(order.digest) if order.digest else "",
+        "tag": order.tag,
+        "failure": one.failure,
+        "reason": one.reason,
+        "tries": one.tries,
+    }
 
 
 def _admit(request: web.BaseRequest) -> msgspec.json.Decoder[Ask] | None:

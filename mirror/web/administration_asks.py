@@ -43,10 +43,15 @@ class ListAccounts(Ask, frozen=True, tag="list"):
     pass
 
 
+class ListReplications(Ask, frozen=True, tag="status"):
+    pass
+
+
 DECODERS: Final[Mapping[str, msgspec.json.Decoder[Ask]]] = {
     "/secrets": msgspec.json.Decoder(PutSecret | ListSecrets | DeleteSecret),
     "/passwords": msgspec.json.Decoder(SetPassword | RemovePassword),
     "/accounts": msgspec.json.Decoder(CreateAccount | ListAccounts),
+    "/replications": msgspec.json.Decoder(ListReplications),
 }
 # What CloudTrail would call the same thing, and whose it is. What only reads is not recorded.
 CALLED: Final[Mapping[type[Ask], tuple[str, str]]] = {

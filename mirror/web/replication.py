@@ -1,7 +1,7 @@
 """Replication by another node of ours: what it says in its header, and what it may do here.
 
 Source: ECR.md 2.4; `upstream/peer.py` is the other side. It is the docker protocol, decided by one right: all that such
-a request may do is to bring an image, to ask whether it is here, or to take one away. It reads nothing.
+a request may do is to bring an image, and to ask whether it is here; it reads nothing. Deletions take their own right.
 """
 
 import re
@@ -56,7 +56,8 @@ class Replication:
             raise Denied("a replication is into a private registry, and takes an authorization token")
         registry = Registry(match[1])
         repository = Repository(registry, "", asked.route.name)
-        self._replicas.check(caller.principal, repository, asked.now)
+        check = self._replicas.check_deletion if step == "delete_manifest" else self._replicas.check
+        check(caller.principal, repository, asked.now)
         origin = f"{caller.principal.account}/{match[2]}"
         place = replace(place, registry=registry)
         return Visit(asked.route, asked.query, place, repository, caller, asked.now, origin=origin)

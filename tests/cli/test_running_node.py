@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from accounts import OWNER, PULLER, declare
+from accounts import ADMIN, OTHER, OWNER, PULLER, declare, populated
 from click.testing import CliRunner, Result
+from pushing import push_image
 from running import running
 
 from mirror.cli import main
 
+WAIT_S_MAX = 10.0
 pytestmark = pytest.mark.usefixtures("logging_of_its_own")
 
 
@@ -50,6 +52,25 @@ async def test_a_command_that_was_not_told_of_the_file_leaves_declared_users_alo
     assert (await asked(root, "repo", "list")).exit_code == 0
     assert (await asked(root, *listing)).stdout == before
     assert not (root / "root.credentials").exists()
+
+
+async def test_how_far_places_are_behind_is_told(tmp_path: Path) -> None:
+    """Issue 4, section 1, "Visible": what waits, and which images are refused for what reason."""
+    async with populated(tmp_path) as town:
+        place = {"region": "us-east-1", "registryId": OTHER}
+        rules = {"rules": [{"destinations": [place]}]}
+        await town.call(ADMIN, "ecr", "PutReplicationConfiguration", replicationConfiguration=rules)
+        await push_image(town.client(ADMIN), "team/app", "v1")
+        async with asyncio.timeout(WAIT_S_MAX):
+            while "AccessDenied" not in (told := await asked(tmp_path / "store", "replication", "status")).stdout:
+                await asyncio.sleep(0.02)
+        place_line, _, refused_line = told.stdout.splitlines()
+        assert place_line.split("\t")[:4] == ["us-east-1", OTHER, "1", "1"]
+        assert refused_line.split("\t")[:2] == [f"{OTHER} in us-east-1", "team/app:v1"]
+        waiting = f'mirror_replication_waiting{{account="{OTHER}",region="us-east-1"}} 1.0'
+        async with asyncio.timeout(WAIT_S_MAX):
+            while waiting.encode() not in (await town.node.fetch("/metrics"))[2]:
+                await asyncio.sleep(0.1)
 
 
 async def test_a_running_node_is_asked_and_knows_at_once(tmp_path: Path) -> None:

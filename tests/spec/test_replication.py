@@ -18,7 +18,7 @@ from mirror.oci.media import OCI_INDEX
 NAME: Final = "prod/web"
 THERE: Final = {"region": REGION, "registryId": OTHER}
 QUICK: Final = Pace(first_s=0.01, longest_s=0.02, silence_s_max=0.02, broken_s=0.05)
-LETS: Final = allow(OWNER, "ecr:ReplicateImage", "ecr:CreateRepository", Resource="*")
+LETS: Final = allow(OWNER, "ecr:ReplicateImage", "ecr:CreateRepository", "ecr:BatchDeleteImage", Resource="*")
 ARRIVES_S_MAX: Final = 10.0
 
 
@@ -193,6 +193,18 @@ async def test_deletions_go_where_a_rule_says_so(town: Town, deletes: bool) -> N
     assert (await said(town, ADMIN, "BatchDeleteImage", **gone))["failures"] == []
     await settled(town)
     assert (await there(town, "v1"))[0] == (404 if deletes else 200)
+
+
+async def test_who_may_bring_images_may_not_delete_those_of_others(town: Town) -> None:
+    """RELIABILITY A13: a deletion takes ecr:BatchDeleteImage of the other account's registry policy as well."""
+    await replicate(town, deletes=True, lets=allow(OWNER, "ecr:ReplicateImage", "ecr:CreateRepository", Resource="*"))
+    image = await push_image(town.client(ADMIN), NAME, "v1")
+    await outcome(town, image)
+    gone = {"repositoryName": NAME, "imageIds": [{"imageDigest": image.digest}]}
+    assert (await said(town, ADMIN, "BatchDeleteImage", **gone))["failures"] == []
+    other = await push_image(town.client(ADMIN), "prod/other", "v1")
+    assert (await outcome(town, other, "prod/other"))["status"] == "COMPLETE"
+    assert (await there(town, "v1"))[0] == 200
 
 
 async def test_what_an_upstream_gave_does_not_go(tmp_path: Path) -> None:

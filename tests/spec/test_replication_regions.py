@@ -20,10 +20,9 @@ NAME: Final = "prod/web"
 WEST: Final = "us-west-2"
 QUICK: Final = Pace(first_s=0.01, longest_s=0.05, silence_s_max=0.05, broken_s=0.05)
 ARRIVES_S_MAX: Final = 8.0
-# What a node replicates by may do that and log in, no more.
-CARRIER: Final = Person(
-    OWNER, "carrier", inline=(allow(None, "ecr:GetAuthorizationToken", "ecr:ReplicateImage", "ecr:CreateRepository"),)
-)
+# What a node replicates by may do that, deletions too, and log in; no more.
+RIGHTS: Final = ("GetAuthorizationToken", "ReplicateImage", "CreateRepository", "BatchDeleteImage")
+CARRIER: Final = Person(OWNER, "carrier", inline=(allow(None, *(f"ecr:{right}" for right in RIGHTS)),))
 PEOPLE: Final = (ADMIN, STRANGER, CARRIER)
 
 
