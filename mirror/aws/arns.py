@@ -12,7 +12,7 @@ from mirror.oci.names import Registry
 
 PARTITION: Final = "aws"
 ACCOUNT: Final = re.compile(r"[0-9]{12}")
-_ARN: Final = re.compile(r"arn:(aws[a-z-]*):([a-z0-9-]+):([a-z0-9-]*):([0-9]{12})?:(.+)", re.DOTALL)
+_ARN: Final = re.compile(rf"arn:{PARTITION}:([a-z0-9-]+):([a-z0-9-]*):([0-9]{{12}})?:(.+)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,9 @@ class Arn:
 
 
 def parse_arn(text: str) -> Arn | None:
-    """Read an ARN; None for anything else."""
+    """Read an ARN; None for anything else, and for those of other partitions: nothing here is in one."""
     match = _ARN.fullmatch(text)
-    return Arn(match[2], match[3], match[4] or "", match[5]) if match else None
+    return Arn(match[1], match[2], match[3] or "", match[4]) if match else None
 
 
 def repository_arn(registry: Registry, region: str, name: str) -> str:

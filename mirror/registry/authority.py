@@ -9,14 +9,14 @@ import time
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final, Protocol
 
 from mirror.aws.arns import repository_arn
 from mirror.aws.errors import AccessDenied
 from mirror.aws.principals import Principal
 from mirror.oci.names import Registry, Repository
-from mirror.rules.access import Decision, Policy, PolicyKind, Question, decide, parse_policy, refusal
+from mirror.registry.parsed_policies import ParsedPolicies
+from mirror.rules.access import Decision, Policy, Question, decide, refusal
 from mirror.rules.access.actions import REGISTRY_V1_ACTIONS
 from mirror.rules.repositories import RepositorySettings, read_settings
 from mirror.rules.routing import Routing
@@ -75,6 +75,7 @@ class Authority:
         *,
         region: str,
         anonymous: AbstractSet[str],
+        policies: ParsedPolicies | None = None,
     ) -> None:
         self.region = region
         self._index = index
@@ -84,6 +85,7 @@ class Authority:
         self._anonymous = anonymous
         self._known: dict[tuple[Principal, str, Repository], Decision] = {}
         self._known_generation = -1
+        self._policies = policies or ParsedPolicies()
 
     @property
     def generation(self) -> int:
@@ -109,14 +111,15 @@ class Authority:
         """Raise AccessDenied, in ECR's words, unless `principal` may do `action` to `repository`."""
         decision = self.decide(principal, action, repository, now)
         if not decision.allowed:
-            raise AccessDenied(refusal(self._question(principal, action, repository, {}), decision))
+            said = refusal(self._question(principal, action, repository, {}), decision)
+            raise AccessDenied(said, explicit=decision.explicit)
 
     def _decide(self, principal: Principal, action: str, repository: Repository, now: Circumstances) -> Decision:
         found = self._index.settings(repository)
         settings = read_settings(found) if found is not None else None
         question = self._question(principal, action, repository, self._context(settings, now))
         decision = self._put(question, repository.registry, settings)
-        if not decision.allowed and decision.reason.startswith("because") and self._is_open(action, repository):
+        if not decision.allowed and not decision.explicit and self._is_open(action, repository):
             return Decision(allowed=True, reason="", volatile=decision.volatile)
         return decision
 
@@ -150,12 +153,14 @@ class Authority:
         question = Question(principal, action, resource, registry.account, context)
         decision = self._put(question, registry, settings)
         if not decision.allowed:
-            raise AccessDenied(refusal(question, decision))
+            raise AccessDenied(refusal(question, decision), explicit=decision.explicit)
 
     def _put(self, question: Question, registry: Registry, settings: RepositorySettings | None) -> Decision:
         resource = [*self._registry_policies(registry, question.action)]
         if settings is not None and settings.policy:
-            resource.append(_parsed(settings.policy, "public-repository" if registry.public else "repository"))
+            resource.append(
+                self._policies.get(settings.policy, "public-repository" if registry.public else "repository")
+            )
         identity = self._identities.identity_policies(question.principal)
         return decide(question, identity=identity, resource=resource)
 
@@ -165,7 +170,7 @@ class Authority:
             return ()
         if self._documents.get(registry, ACCOUNT_SETTING, SCOPE) == b"V1" and action not in REGISTRY_V1_ACTIONS:
             return ()
-        return (_parsed(text.decode(), "registry-v2"),)
+        return (self._policies.get(text.decode(), "registry-v2"),)
 
     def _context(self, settings: RepositorySettings | None, now: Circumstances) -> dict[str, Sequence[str]]:
         at = now.at or time.time()
@@ -194,8 +199,3 @@ class Authority:
             rule = self._routing.rule(repository)
             words = _CACHED if rule is not None and rule.is_public else _PRIVATE
         return any(action in actions and word in self._anonymous for word, actions in words.items())
-
-
-@lru_cache(maxsize=10_000)
-def _parsed(text: str, kind: PolicyKind) -> Policy:
-    return parse_policy(text, kind)

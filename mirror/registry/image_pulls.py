@@ -13,8 +13,8 @@ from mirror.registry.authority import Authority, Circumstances
 from mirror.registry.image_ids import FailureCode, ImageFailure, ImageId, check_match, not_found
 from mirror.registry.pull import UNKNOWN, PulledManifest, PullManifests
 from mirror.registry.pull_times import PullTimes
+from mirror.registry.repositories import Repositories
 from mirror.rules.access.actions import CREATE_ACTION, IMPORT_ACTION
-from mirror.rules.routing import Routing
 from mirror.store.index import Index
 
 
@@ -22,17 +22,22 @@ class ImagePulls:
     """What BatchGetImage needs."""
 
     def __init__(
-        self, index: Index, routing: Routing, authority: Authority, manifests: PullManifests, times: PullTimes
+        self,
+        index: Index,
+        repositories: Repositories,
+        authority: Authority,
+        manifests: PullManifests,
+        times: PullTimes,
     ) -> None:
         self._index = index
-        self._routing = routing
+        self._repositories = repositories
         self._authority = authority
         self._manifests = manifests
         self._times = times
 
     def repository(self, registry: Registry, name: str, principal: Principal, now: Circumstances) -> Repository:
         """Return the repository to pull from: it is there, or this pull may make it. Raises RepositoryNotFound."""
-        repository = self._routing.route(registry, name, None, self._index.owned)
+        repository = self._repositories.pulled(registry, name)
         if self._index.settings(repository) is not None:
             return repository
         if repository.owned or not self._may(principal, CREATE_ACTION, repository, now):

@@ -36,6 +36,15 @@ class Repositories:
 
     # By name. A name is the one that ECR knows: a cached repository's begins with its rule's prefix.
 
+    def meant(self, registry: Registry, name: str) -> Repository:
+        """Return the repository that `name` means in `registry`, there or not."""
+        found = self.find(registry, name)
+        return self._routing.push_target(registry, name, None) if found is None else found
+
+    def pulled(self, registry: Registry, name: str) -> Repository:
+        """Return the repository that a pull of `name` reads: without one of our own that of the root upstream."""
+        return self._routing.route(registry, name, None, self._index.owned)
+
     def find(self, registry: Registry, name: str) -> Repository | None:
         """Return the repository that `name` means in `registry`, if there is one."""
         repository = self._routing.push_target(registry, name, None)

@@ -4,7 +4,7 @@ from typing import Final
 
 from mirror import telemetry
 
-LAYERS: Final = "/layers/"  # what follows is a key to a layer; a query is cut by the log itself
+LAYERS: Final = "/layers/"  # what follows is a key to a layer
 TARGET_CHARS_MAX: Final = 500
 
 
@@ -17,6 +17,14 @@ class AccessLog:
 
     def note(self, method: str, target: str, status: int, remote: str | None) -> None:
         if self.enabled:
-            if target.startswith(LAYERS):
-                target = f"{LAYERS}..."
-            self._log.info("request", method=method, target=target[:TARGET_CHARS_MAX], status=status, remote=remote)
+            self._log.info("request", method=method, target=said(target), status=status, remote=remote)
+
+
+def said(target: str) -> str:
+    """Return what a log may say of a request's target: nothing that is a key, or that would be good once more."""
+    path, question, query = target.partition("?")
+    if path.startswith(LAYERS):
+        return f"{LAYERS}..."
+    if path == "/" and query:
+        return f"/{question}..."  # a signed call
+    return target[:TARGET_CHARS_MAX]

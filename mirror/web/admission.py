@@ -85,7 +85,8 @@ class Admission:
         try:
             self._check(visit, step)
         except AccessDenied as refusal:
-            if not await self._upstream_admits(visit, step):
+            # What the operator denies, no upstream lets in.
+            if refusal.explicit or not await self._upstream_admits(visit, step):
                 raise self._refused(visit, step, refusal) from None
             return visit
         return replace(visit, shared=visit.is_anonymous and not self._is_volatile(visit, step))
@@ -116,10 +117,19 @@ class Admission:
         upstream knows is let by: it is judged where there is something to pull.
         """
         place = self.place(host)
-        caller, unknown = await self._caller(place, credential, now.at)
-        if place.login != "auto" and caller is NOBODY and not unknown:
+        try:
+            caller = await self._callers.read(credential, place, now.at)
+        except Unauthorized as refusal:
+            # Whoever's name it is: that one is let by and the other is not would tell which names are here.
+            if self._asks_upstreams(place) and self._callers.may_be_foreign(credential):
+                return place, NOBODY
+            raise self._challenges.refusal(place, refusal.message) from None
+        if place.login != "auto" and caller is NOBODY:
             raise self._challenges.refusal(place, "authentication is required")
         return place, caller
+
+    def _asks_upstreams(self, place: Place) -> bool:
+        return place.registry is not None and self._rights.asked(place.registry)
 
     def check_listing(self, visit: Visit) -> None:
         """Raise Unauthorized for nobody in particular where a registry shows nobody what it has."""
@@ -157,8 +167,7 @@ class Admission:
         try:
             return await self._callers.read(credential, place, now), ""
         except Unauthorized as refusal:
-            registry = place.registry
-            if registry and self._rights.asked(registry) and self._callers.is_foreign(credential, registry.account):
+            if self._asks_upstreams(place) and self._callers.is_foreign(credential):
                 return NOBODY, credential
             raise self._challenges.refusal(place, refusal.message) from None
 

@@ -19,7 +19,7 @@ from mirror.oci.names import Registry, Repository
 from mirror.oci.paths import Kind, Route, parse_path
 from mirror.registry.authority import Circumstances
 from mirror.rules.access.actions import Step
-from mirror.web.access_log import AccessLog
+from mirror.web.access_log import AccessLog, said
 from mirror.web.admission import Admission
 from mirror.web.distribution import Distribution
 from mirror.web.gate import read_target
@@ -131,7 +131,7 @@ class App:
         except (ConnectionError, asyncio.CancelledError):
             raise
         except Exception:
-            log.exception("request failed", method=request.method, path=request.raw_path[:300])
+            log.exception("request failed", method=request.method, path=said(request.raw_path))
             response = refuse(RegistryError("the node failed to answer; its log says why"))
         if not request.content.is_eof():
             response.force_close()  # an unread body must not be read as the next request

@@ -54,11 +54,8 @@ class Callers:
         principal, credential = await self._identities.logins.check(account, user, password)
         return Caller(principal, credential.expires_at, credential.key_id, None, credential.origin)
 
-    def is_foreign(self, header: str, account: str) -> bool:
-        """Tell whether a credential that is not taken here could be one that only an upstream knows.
-
-        That of a name that can log in to `account` could not: a password of ours, mistyped or old, is nobody else's.
-        """
+    def may_be_foreign(self, header: str) -> bool:
+        """Tell by its form whether a credential that is not taken here could be one that only an upstream knows."""
         scheme, _, value = header.partition(" ")
         try:
             user, password = read_basic(value)
@@ -69,8 +66,17 @@ class Callers:
         if user == AWS_USER:
             # A token of AWS itself may be for an upstream there; one of ours, good or not, is not.
             return not self._tokens.signed_here(password)
-        known = self._identities.find_user(account, user)
-        return known is None or known.password is None
+        return True
+
+    def is_foreign(self, header: str) -> bool:
+        """Tell whether it is to be shown to an upstream.
+
+        That of a name that can log in to this node is not: a password of ours, mistyped or old, is nobody else's.
+        """
+        if not self.may_be_foreign(header):
+            return False
+        user, _ = read_basic(header.partition(" ")[2])
+        return not self._identities.logins.has_password(user)
 
     def read_now(self, header: str, place: Place, now: float) -> Caller | None:
         """Say the same where it takes no time; None for a user's password."""

@@ -46,7 +46,8 @@ def test_public_names_have_no_region() -> None:
     ("text", "arn"),
     [
         (f"arn:aws:ecr:us-west-2:{A}:repository/team/app", Arn("ecr", "us-west-2", A, "repository/team/app")),
-        (f"arn:aws-cn:iam::{A}:user/a:b", Arn("iam", "", A, "user/a:b")),
+        (f"arn:aws:iam::{A}:user/a:b", Arn("iam", "", A, "user/a:b")),
+        (f"arn:aws-cn:iam::{A}:user/a:b", None),
         ("arn:aws:ecr:us-west-2::x", Arn("ecr", "us-west-2", "", "x")),
         ("arn:aws:ecr:us-west-2:12:repository/app", None),
         (f"arn:aws:ecr:us-west-2:{A}:", None),

@@ -15,11 +15,13 @@ from accounts import (
     OWNER,
     PULLER,
     READ_ONLY,
+    REGION,
     STRANGER,
     Person,
     Town,
     allow,
     basic,
+    deny,
     host_of,
     policy,
     populated,
@@ -396,13 +398,20 @@ async def test_a_private_upstreams_blob_is_not_open_through_a_public_one(tmp_pat
 async def test_a_mistyped_password_of_ours_is_never_shown_to_an_upstream(tmp_path: Path) -> None:
     """callers.py: whose name can log in here has no business upstream; a changed password is a secret still."""
     async with private(tmp_path, authorize="upstream") as (town, standin, image):
-        client = town.client(host="mirror", credential=basic(PULLER.name, f"{PULLER.password}r"))
-        assert await pulled(client, image) == {401}
+        for person, host in ((PULLER, "mirror"), (STRANGER, "mirror"), (STRANGER, host_of(OTHER))):
+            for password in (f"{person.password}r", person.password):
+                if (person, password) == (PULLER, PULLER.password):
+                    continue
+                client = town.client(host=host, credential=basic(person.name, password))
+                assert await pulled(client, image) <= {401, 403, 404}
         assert not shown(standin)
 
 
 async def test_who_has_an_upstreams_credential_may_log_in_with_it(tmp_path: Path) -> None:
-    """CLIENTS section 2: docker sends a credential only where `/v2/` asked for one; it is judged at the pull."""
+    """CLIENTS section 2: docker sends a credential only where `/v2/` asked for one; it is judged at the pull.
+
+    RELIABILITY A23: no answer at `/v2/` tells whether a name is one of ours.
+    """
     host = Host("login.test", login="basic")
     async with private(tmp_path, authorize="upstream", hosts=(host,)) as (town, standin, image):
         assert await pulled(town.client(ADMIN), image) == {200}
@@ -411,8 +420,55 @@ async def test_who_has_an_upstreams_credential_may_log_in_with_it(tmp_path: Path
         right = town.client(host=host.name, credential=basic(*ALICE))
         assert (await right.fetch("/v2/"))[0] == 200
         assert await pulled(right, image) == {200}
-        wrong = town.client(host=host.name, credential=basic("mallory", "x"))
-        assert await pulled(wrong, image) == {401}
+        for name in ("mallory", PULLER.name):
+            wrong = town.client(host=host.name, credential=basic(name, "x"))
+            assert (await wrong.fetch("/v2/"))[0] == 200
+            assert await pulled(wrong, image) == {401}
+
+
+async def test_what_a_policy_denies_no_upstream_lets_in(tmp_path: Path) -> None:
+    """ECR.md 2.1, evaluation step 1: an explicit Deny wins everywhere, also over authorize = "upstream"."""
+    async with private(tmp_path, authorize="upstream") as (town, standin, image):
+        assert await pulled(town.client(ADMIN), image) == {200}
+        standin.basic = ALICE
+        alice = town.client(host="mirror", credential=basic(*ALICE))
+        assert await pulled(alice, image) == {200}
+        await town.set_policy(NAME, policy(deny("*", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")))
+        assert await pulled(alice, image) == {401}
+
+
+@pytest.mark.parametrize("rights", ["a name", "an alias"])
+async def test_a_name_is_authorized_as_what_it_is_served_from(tmp_path: Path, rights: str) -> None:
+    """RELIABILITY A16, A11: a name that falls through to the root upstream is that upstream's, also for the API."""
+    secret = tmp_path / "upstream.password"
+    secret.write_text(NODE[1])
+    secret.chmod(0o600)
+    some = allow(None, "ecr:BatchGetImage", "ecr:BatchImportUpstreamImage", "ecr:CreateRepository")
+    team = {**some, "Resource": f"arn:aws:ecr:{REGION}:{OWNER}:repository/team/*"}
+    hub = f"arn:aws:ecr:{REGION}:{OWNER}:repository/docker.io/library/nginx"
+    all_but_hub = (allow(None, "ecr:*"), {"Effect": "Deny", "Action": "ecr:*", "Resource": hub})
+    limited = Person(OWNER, "limited", inline=(team,) if rights == "a name" else all_but_hub)
+    async with Standin() as standin:
+        standin.basic = NODE
+        for name in ("team/secret", "library/nginx"):
+            standin.add_image(name, "v1")
+        rule = cached(standin, username=NODE[0], password_file=str(secret))
+        async with populated(tmp_path, people=(ADMIN, limited), upstreams=[rule], anonymous=()) as town:
+            for name in ("docker.io/team/secret", "docker.io/library/nginx"):
+                asked = {"repositoryName": name, "imageIds": [{"imageTag": "v1"}]}
+                assert (await town.call(ADMIN, "ecr", "BatchGetImage", **asked))[1]["failures"] == []
+            names = ("team/secret",) if rights == "a name" else ("nginx", "docker.io/nginx", "library/nginx")
+            for name in names:
+                for operation, more in (
+                    ("BatchGetImage", {"imageIds": [{"imageTag": "v1"}]}),
+                    ("DeleteRepository", {"force": True}),
+                ):
+                    if (rights, operation) == ("a name", "DeleteRepository"):
+                        continue
+                    _, answer = await town.call(limited, "ecr", operation, repositoryName=name, **more)
+                    kind = answer.get("__type", "")
+                    assert kind in ("AccessDeniedException", "RepositoryNotFoundException"), (name, operation, answer)
+                    assert (operation, kind) != ("BatchGetImage", "RepositoryNotFoundException")
 
 
 @pytest.mark.parametrize("credential", ["Basic %%%", "Basic QVdT", "Basic", "Bearer x", "Digest x"])

@@ -5,9 +5,13 @@ from mirror.oci.errors import Denied, Unauthorized
 
 
 class AccessDenied(Denied):
-    """The evaluator's no, in ECR's words."""
+    """The evaluator's no, in ECR's words. `explicit`: a policy denies it, rather than none allowing it."""
 
     aws = "AccessDeniedException"
+
+    def __init__(self, message: str, *, explicit: bool = False) -> None:
+        super().__init__(message)
+        self.explicit = explicit
 
 
 class MissingAuthenticationToken(Unauthorized):

@@ -4,17 +4,15 @@ Compiled once for each text; what belongs to a principal is put together anew wh
 text that cannot be read any more becomes a policy that denies everything: skipping it might skip a Deny.
 """
 
-from collections.abc import Callable
-from functools import lru_cache
 from typing import Final
 
 from mirror.aws.errors import MalformedPolicyDocument
 from mirror.aws.principals import Principal
 from mirror.registry.identities.entities import Entities
-from mirror.rules.access import MANAGED_POLICIES, Policy, PolicyInvalid, PolicyKind, parse_policy
+from mirror.registry.parsed_policies import ParsedPolicies
+from mirror.rules.access import MANAGED_POLICIES, Policy, PolicyInvalid, PolicyKind
 from mirror.rules.identities import Holder, Role, account_of_policy, managed_arn, policy_name_of
 
-COMPILED_MAX: Final = 4_096  # texts; one of 6 KiB compiles to some ten times that
 DENY_ALL: Final = '{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"*","Resource":"*"}]}'
 _NOBODY: Final = '{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"sts:AssumeRole"}]}'
 
@@ -24,7 +22,7 @@ class Compiled:
 
     def __init__(self, entities: Entities) -> None:
         self._entities = entities
-        self._parse: Callable[[str, PolicyKind], Policy] = lru_cache(COMPILED_MAX)(parse_policy)
+        self._parse = ParsedPolicies().get
         self._generation = -1
         self._known: dict[tuple[str, str, str], tuple[str, tuple[Policy, ...]]] = {}
 

@@ -43,6 +43,11 @@ class Logins:
             raise NoSuchEntity(f"Login Profile for User {name} cannot be found.")
         return user.password
 
+    def has_password(self, name: str) -> bool:
+        """Tell whether anybody of this name, of any account, logs in by a password."""
+        found = self._entities.everywhere(User)
+        return any(user.name == name and user.password is not None for _, user in found)
+
     async def create(self, account: str, name: str, password: str, now: float) -> Password:
         """Give a user a first password. Raises EntityAlreadyExists, PasswordPolicyViolation."""
         if self._holders.user(account, name).password is not None:

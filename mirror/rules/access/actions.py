@@ -62,11 +62,12 @@ ECR_PUBLIC_OPERATIONS: Final = _names(
 IAM_OPERATIONS: Final = _names(
     "iam",
     """
-    AttachRolePolicy AttachUserPolicy CreateAccessKey CreatePolicy CreateRole CreateUser DeleteAccessKey
-    DeletePolicy DeleteRole DeleteRolePolicy DeleteUser DeleteUserPolicy DetachRolePolicy DetachUserPolicy GetPolicy
-    GetPolicyVersion GetRole GetRolePolicy GetUser GetUserPolicy ListAccessKeys ListAttachedRolePolicies
-    ListAttachedUserPolicies ListPolicies ListRolePolicies ListRoles ListUserPolicies ListUsers PutRolePolicy
-    PutUserPolicy UpdateAccessKey UpdateAssumeRolePolicy
+    AttachRolePolicy AttachUserPolicy CreateAccessKey CreateAccountAlias CreateLoginProfile CreatePolicy CreateRole
+    CreateUser DeleteAccessKey DeleteAccountAlias DeleteLoginProfile DeletePolicy DeleteRole DeleteRolePolicy DeleteUser
+    DeleteUserPolicy DetachRolePolicy DetachUserPolicy GetLoginProfile GetPolicy GetPolicyVersion GetRole GetRolePolicy
+    GetUser GetUserPolicy ListAccessKeys ListAccountAliases ListAttachedRolePolicies ListAttachedUserPolicies
+    ListPolicies ListRolePolicies ListRoles ListUserPolicies ListUsers PutRolePolicy PutUserPolicy UpdateAccessKey
+    UpdateAssumeRolePolicy UpdateLoginProfile
     """,
 )
 STS_OPERATIONS: Final = _names("sts", "AssumeRole GetCallerIdentity GetServiceBearerToken GetSessionToken TagSession")

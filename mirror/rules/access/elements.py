@@ -6,6 +6,7 @@ its path in the document and raises PolicyInvalid for what it does not know. Pur
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from mirror.aws.arns import ACCOUNT
@@ -45,6 +46,7 @@ _SERVICE: Final = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)+")
 _FEDERATED: Final = re.compile(r"[A-Za-z0-9:/+=,.@_-]+")
 _CANONICAL: Final = re.compile(r"[0-9a-f]{64}")
 _ARN_PARTS: Final = 6
+_SETS_MAX: Final = 1_000  # of actions, at some 5 KiB each
 
 
 def read_actions(value: Any, path: str, kind: PolicyKind, *, negated: bool) -> frozenset[str]:
@@ -52,7 +54,13 @@ def read_actions(value: Any, path: str, kind: PolicyKind, *, negated: bool) -> f
     named: set[str] = set()
     for text, place in texts(value, path):
         named |= _action(text, place, kind)
-    return SCOPES[kind] - named if negated else frozenset(named & SCOPES[kind])
+    return _shared(SCOPES[kind] - named if negated else frozenset(named & SCOPES[kind]))
+
+
+@lru_cache(_SETS_MAX)
+def _shared(actions: frozenset[str]) -> frozenset[str]:
+    """Return one object for equal sets: a policy may say `*` two hundred times, and policies say much the same."""
+    return actions
 
 
 def _action(text: str, path: str, kind: PolicyKind) -> frozenset[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mirror.aws.principals import Principal
-from mirror.rules.access.actions import IDENTITY_ONLY, PUBLIC_PULLS, ROOT_ALWAYS, WITHOUT_RESOURCE
+from mirror.rules.access.actions import IDENTITY_ONLY, PUBLIC_PULLS, READ_ONLY, ROOT_ALWAYS, WITHOUT_RESOURCE
 from mirror.rules.access.statements import BY_ACCOUNT, IN_PERSON, NOT_NAMED, Policy, Statement
 from mirror.rules.access.variables import Facts
 
@@ -50,6 +50,11 @@ class Decision:
     allowed: bool
     reason: str
     volatile: bool
+
+    @property
+    def explicit(self) -> bool:
+        """Tell whether a Deny decided; else no Allow was found."""
+        return self.reason.startswith("with an explicit deny")
 
 
 _ALLOWED: Final = Decision(allowed=True, reason="", volatile=False)
@@ -135,6 +140,9 @@ def decide(question: Question, *, identity: Sequence[Policy], resource: Sequence
         if theirs == _DENIED:
             return Decision(False, "with an explicit deny in a resource-based policy", hearing.volatile)
         allowed = _allowed(own, theirs, known=known, ours=ours, trusted=trusted)
+        if not known and action not in READ_ONLY:
+            # Everybody, as policies say it, is everybody who has logged in; for reading it may be anybody.
+            allowed = False
     if allowed:
         return _ALLOWED_ONCE if hearing.volatile else _ALLOWED
     return Decision(False, _lacking(action, own, known=known), hearing.volatile)

@@ -41,7 +41,13 @@ class Principals:
             named = BY_ACCOUNT if principal.account in self.accounts else NOT_NAMED
         if not self.negated:
             return named
+        if named == BY_ACCOUNT and not allow and principal.kind != "root" and self._names_some_of(principal.account):
+            # IAM guide, "NotPrincipal": the account stands beside those of it who are exempt, and exempts no others.
+            named = NOT_NAMED
         return NOT_NAMED if named or (allow and principal.kind == "anonymous") else IN_PERSON
+
+    def _names_some_of(self, account: str) -> bool:
+        return any(arn.split(":", 5)[4] == account for arn in self.arns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,8 @@ _KINDS: Final[tuple[HolderKind, ...]] = ("user", "role")
 _NO_USER: Final = "Must specify userName when calling with non-User credentials"
 # Operations that are about the caller where they name no user.
 _ABOUT_CALLER: Final = frozenset(
-    {"GetUser", "CreateAccessKey", "ListAccessKeys", "UpdateAccessKey", "DeleteAccessKey", "GetLoginProfile"}
+    {"GetUser", "CreateAccessKey", "ListAccessKeys", "UpdateAccessKey", "DeleteAccessKey"}
+    | {"CreateLoginProfile", "GetLoginProfile", "DeleteLoginProfile"}
 )
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from mirror.aws.arns import parse_arn, registry_arn, repository_arn
 from mirror.oci.errors import RegistryError
-from mirror.oci.names import Registry
+from mirror.oci.names import Registry, Repository
 from mirror.registry.authority import Authority
 from mirror.registry.repositories import Repositories
 from mirror.rules.access.actions import TAG_ACTION, WITHOUT_RESOURCE
@@ -29,17 +29,20 @@ _TAGGING: Final = frozenset({"CreateRepository", "TagResource", "UntagResource"}
 _CALLED: Final = {"ListImageReferrers": "BatchGetImage"}  # whose right is called otherwise (ECR API reference)
 _SETTING: Final = frozenset({"GetAccountSetting", "PutAccountSetting"})
 
+_PULLING: Final = frozenset({"BatchGetImage"})  # may have an image fetched from the upstream that a name means
+
 Conditions = Mapping[str, Sequence[str]]
+_About = tuple[Registry, str, Repository | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """One right that a call needs: `action` on the resource `arn` of `registry`. `name` is the repository's, or ""."""
+    """One right that a call needs: `action` on the resource `arn` of `registry`; `repository` is what that names."""
 
     action: str
     registry: Registry
     arn: str
-    name: str = ""
+    repository: Repository | None = None
     conditions: Conditions = field(default_factory=dict)
 
 
@@ -65,15 +68,13 @@ class Authorizer:
             return
         now = circumstances(call)
         for demand in self.demands(call):
-            is_named = bool(demand.name) and _is_name(demand.name)
-            repository = self._repositories.find(demand.registry, demand.name) if is_named else None
             self._authority.check_arn(
                 call.principal,
                 demand.action,
                 demand.registry,
                 demand.arn,
                 now,
-                repository=repository,
+                repository=demand.repository,
                 extra=demand.conditions,
             )
 
@@ -94,40 +95,48 @@ class Authorizer:
             return
         is_public = call.service == "ecr-public"
         registry = self._public_registry_of(call) if is_public else registry_of(call)
-        for owner, arn, name in self._about(call, action, registry):
-            yield Demand(action, owner, arn, name, conditions)
+        for owner, arn, repository in self._about(call, action, registry):
+            yield Demand(action, owner, arn, repository, conditions)
             if call.operation == "CreateRepository" and call.input.get("tags"):
-                yield Demand(f"{call.service}:{_TAG}", owner, arn, name, conditions)
+                yield Demand(f"{call.service}:{_TAG}", owner, arn, repository, conditions)
         if is_public and call.operation == "GetAuthorizationToken":
             yield Demand(BEARER, registry, ALL)
 
-    def _about(self, call: Call, action: str, registry: Registry) -> Iterator[tuple[Registry, str, str]]:
-        """List what a call is about: registry, ARN, and name where it is a repository."""
+    def _about(self, call: Call, action: str, registry: Registry) -> Iterator[_About]:
+        """List what a call is about: registry, ARN, and the repository where it is one."""
         given, region = call.input, self._authority.region
         if action in WITHOUT_RESOURCE:
-            yield registry, ALL, ""
+            yield registry, ALL, None
         elif call.operation in _ABOUT_REGISTRY:
-            yield registry, registry_arn(registry, region), ""
+            yield registry, registry_arn(registry, region), None
         elif "resourceArn" in given:
-            yield _named_by(given["resourceArn"], registry)
+            yield self._named_by(given["resourceArn"], registry)
         elif "repositoryName" in given:
-            yield registry, repository_arn(registry, region, given["repositoryName"]), given["repositoryName"]
+            yield self._named(registry, given["repositoryName"], pulls=call.operation in _PULLING)
         elif "repositoryNames" in given:
             for name in dict.fromkeys(given["repositoryNames"]):
-                yield registry, repository_arn(registry, region, name), name
+                yield self._named(registry, name)
         else:
-            yield registry, repository_arn(registry, region, ALL), ""
+            yield registry, repository_arn(registry, region, ALL), None
+
+    def _named(self, registry: Registry, name: str, *, pulls: bool = False) -> _About:
+        """Return what a name means, under its one true name: of an alias no policy speaks."""
+        if not _is_name(name):
+            return registry, repository_arn(registry, self._authority.region, name), None
+        resolve = self._repositories.pulled if pulls else self._repositories.meant
+        repository = resolve(registry, name)
+        arn = repository_arn(registry, self._authority.region, self._repositories.name(repository))
+        return registry, arn, repository
+
+    def _named_by(self, text: str, registry: Registry) -> _About:
+        """Return what an ARN names; one that names nothing is for those who may do this to everything."""
+        arn = parse_arn(text)
+        if arn is None or not arn.account:
+            return registry, text, None
+        return self._named(Registry(arn.account, registry.public), arn.resource.removeprefix("repository/"))
 
 
 _TAG: Final = TAG_ACTION.partition(":")[2]
-
-
-def _named_by(text: str, registry: Registry) -> tuple[Registry, str, str]:
-    """Return what an ARN names; one that names nothing is for those who may do this to everything."""
-    arn = parse_arn(text)
-    if arn is None or not arn.account:
-        return registry, text, ""
-    return Registry(arn.account, registry.public), text, arn.resource.removeprefix("repository/")
 
 
 def _is_name(text: str) -> bool:

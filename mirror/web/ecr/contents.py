@@ -79,7 +79,9 @@ def private_handlers(registries: Registries) -> Mapping[tuple[Service, str], Han
     """Return the handlers of ECR's operations on images, layers, referrers and lifecycle policies."""
     subjects = Subjects(registries.repositories, registry_of)
     index, images = registries.index, registries.images
-    pulls = ImagePulls(index, registries.routing, registries.authority, registries.manifests, registries.pull_times)
+    pulls = ImagePulls(
+        index, registries.repositories, registries.authority, registries.manifests, registries.pull_times
+    )
     urls = DownloadUrls(
         subjects,
         index,

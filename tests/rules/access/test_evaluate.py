@@ -174,11 +174,28 @@ def test_a_deny_of_the_root_is_one_of_the_whole_account() -> None:
     assert ask(EVE, GET, [identity("ecr:*")], [*theirs, repository("*", GET)]).allowed
 
 
+def test_everybody_without_a_login_may_read_at_most() -> None:
+    """Issue 3, section 3, "Anonymous pulls": by repository policy; one that says `*` opens no push to the world."""
+    theirs = [repository("*", "ecr:*")]
+    for action in (GET, "ecr:GetDownloadUrlForLayer", "ecr:ListImages"):
+        assert ask(ANONYMOUS, action, (), theirs).allowed
+    for action in ("ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:BatchDeleteImage", "ecr:SetRepositoryPolicy"):
+        assert not ask(ANONYMOUS, action, (), theirs).allowed
+        assert ask(BOB, action, (), theirs).allowed
+
+
 def test_not_principal_is_everybody_else() -> None:
     """IAM guide, "NotPrincipal"; an Allow for all but somebody is not one for nobody in particular."""
     but_bob = policy("repository", {"Effect": "Deny", "NotPrincipal": {"AWS": BOB.arn}, "Action": "ecr:*"})
     for who, allowed in ((BOB, True), (DEPLOY, False), (EVE, False), (ANONYMOUS, False)):
         assert ask(who, GET, [identity("ecr:*")], [but_bob, repository("*", GET)]).allowed is allowed
+    # The guide's own form: the account has to stand beside its user.
+    named = {"AWS": [BOB.arn, f"arn:aws:iam::{OURS}:root"]}
+    but_bob = policy("repository", {"Effect": "Deny", "NotPrincipal": named, "Action": "ecr:*"})
+    for who, allowed in ((BOB, True), (DEPLOY, False), (root_of(OURS), True), (EVE, False)):
+        assert ask(who, GET, [identity("ecr:*")], [but_bob, repository("*", GET)]).allowed is allowed
+    but_ours = policy("repository", {"Effect": "Deny", "NotPrincipal": {"AWS": OURS}, "Action": "ecr:*"})
+    assert ask(BOB, GET, [identity("ecr:*")], [but_ours]).allowed
     all_but_bob = policy("repository", {"Effect": "Allow", "NotPrincipal": {"AWS": BOB.arn}, "Action": "ecr:*"})
     for who, allowed in ((BOB, False), (DEPLOY, True), (ANONYMOUS, False)):
         assert ask(who, GET, (), [all_but_bob]).allowed is allowed

@@ -103,7 +103,14 @@ def names(statement: dict[str, Any], who: Principal) -> str:
         found = "person"
     if "Principal" in statement:
         return found
+    of_the_account = any(text.count(":") > 4 and text.split(":")[4] == who.account for text in set(texts) - roots(who))
+    if found == "account" and statement["Effect"] == "Deny" and who.kind != "root" and of_the_account:
+        found = ""  # IAM guide, "NotPrincipal": the account stands beside its user, and exempts nobody else
     return "" if found or (who.kind == "anonymous" and statement["Effect"] == "Allow") else "person"
+
+
+def roots(who: Principal) -> set[str]:
+    return {f"arn:aws:iam::{who.account}:root"}
 
 
 def model(question: Question, own: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> bool:
@@ -122,7 +129,9 @@ def model(question: Question, own: list[dict[str, Any]], theirs: list[dict[str, 
         return False
     person = ("Allow", "person") in hits
     if who.kind == "anonymous":
-        return person
+        # Without a login a policy opens what can be read, and nothing else.
+        reads = question.action.removeprefix("ecr:").startswith(("Get", "List", "Describe", "BatchGet", "BatchCheck"))
+        return person and reads
     if same:
         return identity or person
     return identity and (person or ("Allow", "account") in hits)

@@ -15,6 +15,7 @@ from identity_calls import ACCOUNT, MODELS, NOW, Node
 
 from mirror.aws.errors import IamValidationError, NoSuchEntity, UnmodifiableEntity
 from mirror.aws.principals import Principal
+from mirror.rules.access.actions import KNOWN
 from mirror.rules.identities import user_principal
 from mirror.web.aws.bodies import Bodies
 from mirror.web.aws.claim import Claim
@@ -47,6 +48,7 @@ def test_every_operation_of_the_subset_has_a_handler(node: Node) -> None:
     """Issue: the subset of IAM; each is an operation of the real model."""
     assert {name for _, name in node.iam.handlers()} == WANTED
     assert all(MODELS.find("iam", name) for name in WANTED)
+    assert {f"iam:{name}" for name in WANTED} <= KNOWN, "a right that no policy can give is root's alone"
 
 
 async def test_a_user_lives_and_dies(node: Node) -> None:

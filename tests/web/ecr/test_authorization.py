@@ -64,7 +64,7 @@ async def test_every_operation_is_about_something(ecr: ControlCalls, service: Se
         if f"{service}:{name}" in WITHOUT_RESOURCE:
             assert arns == ["*"], name
         elif "resourceArn" in call.input:
-            assert arns == [APP], name
+            assert arns == [f"{start}:repository/app"], name
         elif "repositoryNames" in call.input:
             assert arns == [f"{start}:repository/app", f"{start}:repository/b"], name
         elif "repositoryName" in call.input:

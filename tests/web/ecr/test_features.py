@@ -112,7 +112,7 @@ async def test_no_image_has_copies(ecr: ControlCalls) -> None:
 async def test_a_backfill_is_refused_rather_than_promised(ecr: ControlCalls) -> None:
     """ECR.md 2.4, "Backfill": the destination must be configured; then there is no engine."""
     await ecr("PutReplicationConfiguration", replicationConfiguration=RULES)
-    for destination, word in (({**DESTINATION, "region": "eu-west-1"}, "configuration"), (DESTINATION, "no repl")):
+    for destination, word in (({**DESTINATION, "region": "eu-west-1"}, "configuration"), (DESTINATION, "no backfills")):
         refusal = await ecr.refused("StartReplicationBackfill", destination=destination)
         assert refusal.type == "ValidationException"
         assert word in refusal.message
