@@ -97,6 +97,7 @@ class Replicator:
         else:
             await self._settle()
             seq = await self._first_rule()
+            await self._store.cursors.move(CONSUMER, seq)
         self._saved = seq
         await self._settle()
         while self._sources():
@@ -104,15 +105,16 @@ class Replicator:
         await self._store.cursors.move(CONSUMER, seq)
 
     async def _first_rule(self) -> int:
-        """Wait until a registry replicates; return what was in the log before. Costs pushes nothing until then."""
-        while True:
-            seq = max(self._store.news.seq, 0) or await last_seq(self._store.database)
-            if self._sources():
-                return seq
+        """Wait until a registry replicates; return what was in the log before. Costs pushes nothing until then.
+
+        A crash between the first rule and the cursor that follows it must lose no push: there is a cursor already.
+        """
+        seq = await last_seq(self._store.database)
+        await self._store.cursors.move(CONSUMER, seq)
+        while not self._sources():
+            seq = max(seq, self._store.news.seq)
             await self._store.news.wait(seq)
-            if self._sources():
-                await self._store.cursors.move(CONSUMER, seq)
-                return seq
+        return seq
 
     async def _follow(self, seq: int) -> int:
         """Turn the changes behind `seq` into orders; return the last one that is done."""

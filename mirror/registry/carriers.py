@@ -4,6 +4,7 @@ Source: ECR guide, "Private image replication"; ECR.md 2.4. A place may be a reg
 node: its bytes are here, so only names are written. Children go before parents, and what is there already is not sent.
 """
 
+import os
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -153,11 +154,15 @@ class PeerCarrier:
         await self._peer.put_manifest(name, digest, data, member.media_type, tag)
 
     async def _send(self, source: Repository, digest: Digest) -> None:
+        if await self._peer.has_blob(source.name, digest):
+            return
         entry = self._index.blob(digest)
-        if entry is None:
-            raise Gone
-        if not await self._peer.has_blob(source.name, digest):
-            await self._peer.put_blob(source.name, digest, self._files.path(digest), entry.size)
+        descriptor = self._files.open_blob(digest, entry.size) if entry is not None else None
+        if entry is None or descriptor is None:
+            # No fault of the place's: it must not be left alone for it.
+            raise Refused("LayerInaccessible", f"the bytes of {digest} are not here")
+        os.close(descriptor)
+        await self._peer.put_blob(source.name, digest, self._files.path(digest), entry.size)
 
 
 CarrierOf = Callable[[Place, str], Carrier]  # to a place, for an account whose images go there

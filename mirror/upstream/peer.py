@@ -29,8 +29,8 @@ ANSWER_S_MAX: Final = 60.0  # finishing an upload of 50 GB hashes nothing again,
 CONNECT_S_MAX: Final = 5.0
 CHUNK_BYTES: Final = 64 * 1024 * 1024  # of one PATCH: a cut costs no more, and a chunk is soon through
 READ_BYTES: Final = 1024 * 1024
-STALL_S: Final = 60.0
 TRIES: Final = 5  # of a chunk, without a byte gained
+PAUSE_S: Final = 0.2  # after a cut, doubled with each try in vain
 TOKEN_EARLY_S: Final = 600.0  # a token is renewed so long before its end
 SECRET_BYTES_MAX: Final = 4_096
 ANSWER_BYTES_MAX: Final = 64 * 1024
@@ -114,7 +114,7 @@ class Peer:
                     place = self._place(response)
                 reached = end
             except UpstreamUnavailable:
-                reached = await self._reached(place)
+                reached = await self._reached(place, tries)
             sent += max(0, reached - offset)
             tries = 0 if reached > offset else tries + 1
             if tries >= TRIES:
@@ -122,9 +122,9 @@ class Peer:
             offset = reached
         return place, sent
 
-    async def _reached(self, place: URL) -> int:
-        """Ask an upload how far it has come."""
-        await asyncio.sleep(0)
+    async def _reached(self, place: URL, tries: int) -> int:
+        """Ask an upload how far it has come, after a moment that grows with each try."""
+        await asyncio.sleep(PAUSE_S * 2**tries)
         async with self._asked("GET", place) as response:
             _refuse_missing(response)
             last = response.headers.get("Range", "0-0").rpartition("-")[2]

@@ -13,6 +13,7 @@ from pushing import PushedImage, image_manifest, index_manifest, push_blob, push
 
 from mirror.config.settings import Home, Region
 from mirror.jobs.replication import Pace
+from mirror.oci.digest import parse_digest
 from mirror.oci.media import OCI_INDEX
 from mirror.upstream import peer
 
@@ -171,6 +172,21 @@ async def test_deletions_go_along_where_a_rule_says_so(coasts: Coasts) -> None:
     assert (await coasts.east.call(ADMIN, "ecr", "BatchDeleteImage", **gone))[0] == 200
     async with asyncio.timeout(ARRIVES_S_MAX):
         while await coasts.has("v1"):
+            await asyncio.sleep(0.01)
+
+
+async def test_an_image_whose_bytes_are_lost_here_keeps_no_other_back(coasts: Coasts) -> None:
+    """Issue 4, section 1: a poisoned item is parked with its reason; the place is not blamed for it."""
+    layer = b"lost" * 1024
+    digest = await push_blob(coasts.pusher(), NAME, layer)
+    await push_blob(coasts.pusher(), NAME, b"{}")
+    coasts.east.house.store.files.path(parse_digest(digest)).unlink()
+    lost = PushedImage(b"{}", layer, image_manifest(b"{}", [layer]))
+    assert (await put_manifest(coasts.pusher(), NAME, "lost", lost.manifest))[0] == 201
+    await push_image(coasts.pusher(), NAME, "v1")
+    await coasts.arrived("v1")
+    async with asyncio.timeout(ARRIVES_S_MAX):
+        while [one.get("failureCode") for one in await coasts.status(lost)] != ["LayerInaccessible"]:
             await asyncio.sleep(0.01)
 
 
