@@ -21,6 +21,7 @@ from mirror.rules.identities import Declared
 from mirror.store.store import Store
 
 ROOT_CREDENTIALS: Final = "root.credentials"  # under the storage root, in the form of ~/.aws/credentials
+TOLD_MAX: Final = 50  # names in one line of the log
 ROTATE_LOOK_S: Final = 600.0  # how often it is looked whether the signing key is a day old
 
 
@@ -67,9 +68,10 @@ async def declare(settings: Settings, known: Known) -> None:
     for warning in warnings:
         telemetry.log.warning("iam file", fault=str(warning))
     done = await reconcile(known.identities, known.passwords, declared, time.time())
-    for change, names in (("written", done.written), ("removed", done.removed)):
-        for name in names:
-            telemetry.log.info(f"declared identity {change}", identity=name, file=settings.iam.file)
+    if done.written or done.removed:
+        counts = {"written": len(done.written), "removed": len(done.removed)}
+        told = {"made": done.written[:TOLD_MAX], "gone": done.removed[:TOLD_MAX]}
+        telemetry.log.info("iam file read", file=settings.iam.file, **counts, **told)
 
 
 async def rotate(keys: SigningKeys) -> None:

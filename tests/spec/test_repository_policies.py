@@ -369,4 +369,6 @@ async def test_what_is_open_to_everybody_can_be_denied_and_added_to(tmp_path_fac
         assert (await seen(town.client(), "any/app", image))["manifest"] == 401
         assert (await seen(town.client(PULLER), "any/app", image))["manifest"] == 403
         await town.set_policy("any/app", policy(allow("*", "ecr:InitiateLayerUpload")))
-        assert (await ask(town.client(), "POST", "/v2/any/app/blobs/uploads/"))[0] == 202
+        assert (await ask(town.client(NOBODY), "POST", "/v2/any/app/blobs/uploads/"))[0] == 202
+        # Everybody, as a policy says it, is everybody who has logged in: only reading may be anybody's.
+        assert (await ask(town.client(), "POST", "/v2/any/app/blobs/uploads/"))[0] == 401
