@@ -71,6 +71,7 @@ class EcrCalls:
             catalog=store.catalog,
             images=store.images,
             replications=store.replications,
+            backfills=house.backfills,
             repositories=house.repositories,
             routing=house.routing,
             authority=house.authority,

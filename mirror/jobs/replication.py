@@ -20,7 +20,7 @@ from mirror.registry.configurations import REPLICATION, Configurations
 from mirror.registry.replication_orders import orders_of, places_of
 from mirror.store.changelog import last_seq
 from mirror.store.changes import Change
-from mirror.store.replications import Order, Place, Replications, Shipment
+from mirror.store.replications import Order, Place, Read, Replications, Shipment
 from mirror.store.store import Store
 
 CONSUMER: Final = "replication"  # the cursor's name
@@ -69,6 +69,7 @@ class Replicator:
         self._pace = pace or PACE
         self._lines: dict[Place, _Line] = {}
         self._saved = 0
+        self._queue.followers.append(self._wake)
 
     async def run(self) -> None:
         """Follow the log for ever. A fault of ours is logged and tried again: what is in the log is not lost."""
@@ -129,11 +130,10 @@ class Replicator:
         # What asks for nothing may be read again after a crash: its place need not be written each time.
         gone = [(one.repository, one.named) for one in found if one.kind == "manifest.deleted" and one.repository.owned]
         if orders or gone or last - self._saved > UNSAVED_MAX:
-            await self._queue.ask(orders, time.time(), CONSUMER, last, gone)
+            await self._queue.ask(orders, time.time(), read=Read(CONSUMER, last, gone))
             self._saved = last
         if any(change.kind == "document.changed" and change.detail["kind"] == REPLICATION for change in found):
             await self._settle()
-        self._wake(order.place for order in orders)
         return last
 
     def _sources(self) -> set[Registry]:

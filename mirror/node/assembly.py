@@ -12,6 +12,8 @@ from mirror.node.tasks import Tasks
 from mirror.oci.names import Registry
 from mirror.registry.audit import Audit
 from mirror.registry.authority import Authority
+from mirror.registry.backfills import Backfills
+from mirror.registry.configurations import Configurations
 from mirror.registry.discovery import Discovery
 from mirror.registry.exclusions import Exclusions
 from mirror.registry.fills import Fills
@@ -58,6 +60,7 @@ class House:
     blobs: PullBlobs
     push: Push
     replicas: Replicas
+    backfills: Backfills
     discovery: Discovery
     rights: UpstreamRights
     secrets: Secrets
@@ -114,6 +117,7 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
         pull_times=PullTimes(store.images, Exclusions(store.documents)),
         blobs=blobs,
         push=_push(settings, store, manifests, repositories),
+        backfills=_backfills(settings, store, repositories, tasks),
         replicas=Replicas(store.index, store.catalog, store.images, manifests, repositories, authority),
         discovery=Discovery(store.index, store.catalog, upstreams, flights),
         rights=UpstreamRights(routing, clients.of_caller, flights),
@@ -145,6 +149,11 @@ def _push(settings: Settings, store: Store, manifests: Manifests, repositories: 
         store.documents,
         create_on_push=settings.registry.create_on_push,
     )
+
+
+def _backfills(settings: Settings, store: Store, repositories: Repositories, tasks: Tasks) -> Backfills:
+    configurations = Configurations(store.documents, settings.registry.region)
+    return Backfills(store.documents, store.replications, repositories, store.images, configurations, tasks.spawn)
 
 
 def _pull_through(

@@ -83,6 +83,7 @@ def _registries(house: House) -> Registries:
         catalog=store.catalog,
         images=store.images,
         replications=store.replications,
+        backfills=house.backfills,
         repositories=house.repositories,
         routing=house.routing,
         authority=house.authority,

@@ -37,5 +37,6 @@ def spawn_replication(house: House) -> None:
             for peer in peers.values():
                 await peer.close()
 
+    house.backfills.resume()
     house.tasks.spawn(run(), "replication")
     house.tasks.spawn(replicator.watch(), "replication lag")

@@ -1,7 +1,7 @@
 """Configurations: what a registry is told as one piece of JSON: how it scans, where it replicates to, who signs.
 
-Source: ECR.md 2.4, 2.8 and 2.9. Each is put whole, in place of the one before. This node has no scanner, no signer and
-copies nothing yet: configurations are checked, kept and given back, and whoever acts on them reads them here.
+Source: ECR.md 2.4, 2.8 and 2.9. Each is put whole, in place of the one before. This node has no scanner and no signer:
+those configurations are checked, kept and given back. Whoever acts on one reads it here.
 """
 
 from typing import Final

@@ -4,7 +4,7 @@ One row for each image, tag and destination: work as long as it is not done, and
 arrived?". The queue is filled in the transaction that moves the consumer's cursor, so each change is asked for once.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
@@ -67,34 +67,59 @@ class Lag:
     oldest_at: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a consumer of the log has read: up to which change, and the images that are gone by it."""
+
+    consumer: str
+    seq: int = 0
+    gone: Sequence[Image] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How the orders of a backfill stand, and why some were refused. `ended_at`: the last one that arrived."""
+
+    waiting: int
+    complete: int
+    failed: int
+    failures: tuple[str, ...]
+    ended_at: float | None
+
+
+NOTHING: Final = Read("")
+Follower = Callable[[set[Place]], object]  # told of the places that something was asked for
+
+
 class Replications:
     """The queue of one node, for all its registries and places."""
 
     def __init__(self, database: Database, ledger: Ledger) -> None:
         self._database = database
         self._ledger = ledger
+        self.followers: list[Follower] = []
 
-    async def ask(
-        self, orders: Sequence[Order], at: float, consumer: str = "", seq: int = 0, gone: Sequence[Image] = ()
-    ) -> None:
-        """Put orders into the queue and, in the same transaction, say that `consumer` is done up to `seq`.
+    async def ask(self, orders: Sequence[Order], at: float, *, backfill: str = "", read: Read = NOTHING) -> None:
+        """Put orders into the queue, and what was read of the log for them, in one transaction.
 
         One that is there already is asked for anew; an image that is put is deleted no more, and the other way round.
-        What became of images that are `gone` is forgotten.
+        `backfill` is the id of the one that asks.
         """
 
         async def put(entry: Entry) -> None:
-            for repository, digest in gone:
+            for repository, digest in read.gone:
                 same = (*_of(repository), _table.c.digest == str(digest), _table.c.action == "PUT")
                 await entry.connection.execute(delete(_table).where(*same))
             for order in orders:
                 await entry.connection.execute(delete(_table).where(_against(order)))
-                await entry.connection.execute(insert(_table).values(_asked(order, at)))
-            if consumer:
-                row = {"name": consumer, "seq": seq, "updated_at": at}
+                await entry.connection.execute(insert(_table).values(_asked(order, at, backfill)))
+            if read.consumer:
+                row = {"name": read.consumer, "seq": read.seq, "updated_at": at}
                 await put_rows(entry.connection, tables.cursors, [row])
 
         await self._ledger.commit(put)
+        for follow in self.followers:
+            follow({order.place for order in orders})
 
     async def due(self, place: Place, now: float, busy: Collection[Repository] = ()) -> Shipment | None:
         """Return the oldest order for a place that may be tried now, but for repositories that are `busy`.
@@ -151,6 +176,28 @@ class Replications:
             chosen = chosen.where(_table.c.tag == tag)
         return await self._rows(chosen.order_by(_table.c.region, _table.c.account, _table.c.id))
 
+    async def counts(self, backfill: str) -> Counts:
+        """Count the orders of a backfill."""
+        of = _table.c.backfill == backfill
+        chosen = select(_table.c.status, func.count(), func.max(_table.c.done_at)).where(of).group_by(_table.c.status)
+        why = select(_table.c.failure).where(of, _table.c.status == "FAILED").distinct().order_by(_table.c.failure)
+        async with self._database.read() as connection:
+            found = {status: (count, at) for status, count, at in await connection.execute(chosen)}
+            failures = tuple((await connection.execute(why)).scalars())
+        count = {status: found.get(status, (0, None))[0] for status in ("IN_PROGRESS", "COMPLETE", "FAILED")}
+        ended_at = found.get("COMPLETE", (0, None))[1]
+        return Counts(count["IN_PROGRESS"], count["COMPLETE"], count["FAILED"], failures, ended_at)
+
+    async def of_backfill(self, backfill: str, after: int, limit: int, status: str = "") -> list[Shipment]:
+        """List up to `limit` orders of a backfill that are done or refused, behind the one of id `after`."""
+        chosen = select(_table).where(_table.c.backfill == backfill, _table.c.id > after)
+        chosen = chosen.where(_table.c.status == status if status else _table.c.status != "IN_PROGRESS")
+        return await self._rows(chosen.order_by(_table.c.id).limit(limit))
+
+    async def call_off(self, backfill: str) -> None:
+        """Forget what a backfill asked for and has not arrived."""
+        await self._run(delete(_table).where(_table.c.backfill == backfill, _table.c.status != "COMPLETE"))
+
     async def places(self) -> list[Place]:
         """List the places that anything was ever asked for, and not forgotten."""
         chosen = select(_table.c.region, _table.c.account).distinct().order_by(_table.c.region, _table.c.account)
@@ -181,10 +228,10 @@ class Replications:
         await self._ledger.commit(run)
 
 
-def _asked(order: Order, at: float) -> dict[str, Any]:
+def _asked(order: Order, at: float, backfill: str) -> dict[str, Any]:
     return {
         **_key(order),
-        "backfill": "",
+        "backfill": backfill,
         "status": "IN_PROGRESS",
         "failure": "",
         "reason": "",

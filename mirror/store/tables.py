@@ -163,6 +163,7 @@ replications: Final = Table(
     UniqueConstraint("registry", "region", "account", "repository", "action", "digest", "tag"),
     Index(None, "region", "account", "status", "due_at"),
     Index(None, "registry", "repository", "digest"),
+    Index(None, "backfill", "status"),
     sqlite_autoincrement=True,
 )
 

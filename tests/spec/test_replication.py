@@ -14,6 +14,7 @@ from standin import Standin
 
 from mirror.jobs.replication import Pace
 from mirror.oci.media import OCI_INDEX
+from mirror.registry.carriers import HomeCarrier
 
 NAME: Final = "prod/web"
 THERE: Final = {"region": REGION, "registryId": OTHER}
@@ -243,6 +244,82 @@ async def test_what_waits_for_a_place_that_no_rule_names_any_more_is_forgotten(t
         return await statuses(town, imageTag="v1") == []
 
     await until(forgotten)
+
+
+async def backfill(town: Town, backfill_id: str, **more: Any) -> Any:
+    return await said(town, ADMIN, "DescribeReplicationBackfillResults", replicationBackfillId=backfill_id, **more)
+
+
+async def ended(town: Town, backfill_id: str) -> Any:
+    async def look() -> Any:
+        found = await backfill(town, backfill_id)
+        return found if "endedAt" in found else None
+
+    return await until(look)
+
+
+async def test_a_backfill_brings_what_was_there_before(town: Town) -> None:
+    """ECR.md 2.4, "Backfill": each (image, tag) is one replication; results once it has ended."""
+    client = town.client(ADMIN)
+    first = await push_image(client, NAME, "v1")
+    assert (await put_manifest(client, NAME, "v2", first.manifest))[0] == 201
+    other = await push_image(client, "prod/other", "v1")
+    await push_image(client, "test/app", "v1")
+    await replicate(town, "prod/")
+    started = await said(town, ADMIN, "StartReplicationBackfill", destination=THERE)
+    assert (started["status"], started["destination"]) == ("PREPARING", THERE)
+    found = await ended(town, started["replicationBackfillId"])
+    assert (found["status"], found["progress"]["totalReplicationCount"]) == ("COMPLETE", 3)
+    assert found["progress"]["completedReplicationCount"] == 3
+    sent = {(one["repositoryName"], one["imageId"]["imageTag"], one["status"]) for one in found["results"]}
+    assert sent == {(NAME, "v1", "COMPLETE"), (NAME, "v2", "COMPLETE"), ("prod/other", "v1", "COMPLETE")}
+    assert await there(town, "v2") == (200, first.manifest)
+    assert await there(town, other.digest, "prod/other") == (200, other.manifest)
+    assert (await there(town, "v1", "test/app"))[0] == 404
+    pages = await backfill(town, found["replicationBackfillId"], maxResults=2)
+    last = await backfill(town, found["replicationBackfillId"], maxResults=2, nextToken=pages["nextToken"])
+    assert (len(pages["results"]), len(last["results"]), "nextToken" in last) == (2, 1, False)
+
+
+async def test_a_backfill_that_is_refused_says_why(town: Town) -> None:
+    """ECR.md 2.4, "Backfill": failure codes; stopped only while it runs."""
+    await push_image(town.client(ADMIN), NAME, "v1")
+    await replicate(town, lets=None)
+    started = (await said(town, ADMIN, "StartReplicationBackfill", destination=THERE))["replicationBackfillId"]
+    found = await ended(town, started)
+    assert found["progress"]["failureCodes"] == ["AccessDenied"]
+    assert [one["failureCode"] for one in found["results"]] == ["AccessDenied"]
+    assert (await backfill(town, started, resultStatusFilter="COMPLETE"))["results"] == []
+    _, answer = await town.call(ADMIN, "ecr", "StopReplicationBackfill", replicationBackfillId=started)
+    assert answer["__type"].endswith("ReplicationBackfillInvalidStatusException")
+
+
+async def test_one_backfill_goes_to_a_region_and_a_stopped_one_sends_no_more(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ECR.md 2.4, "Backfill": ReplicationBackfillInProgress; STOPPED: what has not arrived is called off."""
+    held = asyncio.Event()
+    carry_out = HomeCarrier.carry_out
+
+    async def slow(self: HomeCarrier, order: Any) -> None:
+        await held.wait()
+        await carry_out(self, order)
+
+    monkeypatch.setattr(HomeCarrier, "carry_out", slow)
+    for number in range(10):
+        await push_image(town.client(ADMIN), NAME, f"v{number}")
+    await replicate(town)
+    begun = (await said(town, ADMIN, "StartReplicationBackfill", destination=THERE))["replicationBackfillId"]
+    _, answer = await town.call(ADMIN, "ecr", "StartReplicationBackfill", destination=THERE)
+    assert answer["__type"].endswith("ReplicationBackfillInProgressException")
+    stopped = await said(town, ADMIN, "StopReplicationBackfill", replicationBackfillId=begun)
+    assert stopped["status"] == "STOPPED"
+    held.set()
+    await settled(town)
+    answer = await town.client(STRANGER, host=host_of(OTHER)).fetch(f"/v2/{NAME}/tags/list")
+    assert len(json.loads(answer[2])["tags"]) <= 2, "the mark, and what was under way"
+    (listed,) = (await said(town, ADMIN, "ListReplicationBackfills"))["backfills"]
+    assert (listed["replicationBackfillId"], listed["status"]) == (begun, "STOPPED")
 
 
 async def test_a_tag_that_moved_back_is_there_what_it_is_here(town: Town) -> None:

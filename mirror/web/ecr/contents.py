@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mirror.registry.authority import Authority
+from mirror.registry.backfills import Backfills
 from mirror.registry.discovery import Discovery
 from mirror.registry.identities import Identities, Tokens
 from mirror.registry.image_pulls import ImagePulls
@@ -44,6 +45,7 @@ class Registries:
     catalog: Catalog
     images: Images
     replications: Replications
+    backfills: Backfills
     repositories: Repositories
     routing: Routing
     authority: Authority

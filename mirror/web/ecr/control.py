@@ -78,7 +78,7 @@ def control_handlers(registries: Registries, control: Control) -> Mapping[tuple[
         **RegistrySettings(control.registry_policies, control.settings).handlers(),
         **ResourceTags(repositories, control.region).handlers(),
         **PullTimeExclusions(control.exclusions).handlers(),
-        **Replication(images, configurations, registries.replications).handlers(),
+        **Replication(images, configurations, registries.replications, registries.backfills).handlers(),
         **Scanning(images, repositories, configurations, control.scans, shapes).handlers(),
         **Signing(images, configurations).handlers(),
         **Templates(control.templates).handlers(),

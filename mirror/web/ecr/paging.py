@@ -46,6 +46,15 @@ def page_size(call: Call, default: int = 100) -> int:
     return int(call.input.get("maxResults", default))
 
 
+def read_number(cursor: list[Any] | None) -> int:
+    """Return the one number that a cursor is, 0 of the first page. Raises InvalidParameter."""
+    if cursor is None:
+        return 0
+    if len(cursor) != 1 or type(cursor[0]) is not int or cursor[0] < 0:
+        raise _invalid()
+    return int(cursor[0])
+
+
 def cut_page(call: Call, found: Iterable[T], key: Callable[[T], str]) -> tuple[list[T], str | None]:
     """Cut the page that a call asks for out of a whole list; return it with the token of the next one.
 

@@ -109,18 +109,15 @@ async def test_no_image_has_copies(ecr: ControlCalls) -> None:
         assert refusal.type == "RepositoryNotFoundException"
 
 
-async def test_a_backfill_is_refused_rather_than_promised(ecr: ControlCalls) -> None:
-    """ECR.md 2.4, "Backfill": the destination must be configured; then there is no engine."""
+async def test_a_backfill_is_to_a_destination_of_the_configuration(ecr: ControlCalls) -> None:
+    """ECR.md 2.4, "Backfill": else Validation; none is found by another id."""
     await ecr("PutReplicationConfiguration", replicationConfiguration=RULES)
-    for destination, word in (({**DESTINATION, "region": "eu-west-1"}, "configuration"), (DESTINATION, "no backfills")):
-        refusal = await ecr.refused("StartReplicationBackfill", destination=destination)
-        assert refusal.type == "ValidationException"
-        assert word in refusal.message
-    assert await ecr("ListReplicationBackfills") == {"registryId": A, "backfills": []}
-    for operation in ("DescribeReplicationBackfillResults", "StopReplicationBackfill"):
-        refusal = await ecr.refused(operation, replicationBackfillId=BACKFILL)
-        assert refusal.type == "ReplicationBackfillNotFoundException"
-        assert (await ecr.refused(operation, replicationBackfillId="x")).type == "ValidationException"
+    refusal = await ecr.refused("StartReplicationBackfill", destination={**DESTINATION, "region": "eu-west-1"})
+    assert refusal.type == "ValidationException"
+    nothing = {"replicationBackfillId": "00000000-0000-4000-8000-000000000000"}
+    for operation in ("StopReplicationBackfill", "DescribeReplicationBackfillResults"):
+        assert (await ecr.refused(operation, **nothing)).type == "ReplicationBackfillNotFoundException"
+    assert (await ecr("ListReplicationBackfills"))["backfills"] == []
 
 
 # Scanning.

@@ -27,5 +27,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("registry", "region", "account", "repository", "action", "digest", "tag"),
         sqlite_autoincrement=True,
     )
-    for columns in (("region", "account", "status", "due_at"), ("registry", "repository", "digest")):
+    for columns in (
+        ("region", "account", "status", "due_at"),
+        ("registry", "repository", "digest"),
+        ("backfill", "status"),
+    ):
         op.create_index(f"ix_replications_{'_'.join(columns)}", "replications", columns)
