@@ -88,22 +88,29 @@ def taken() -> int:
 async def exchange(node: RunningNode, packets: Iterable[bytes]) -> bytes:
     """Send packets, each seen on its own by the node, and return what comes until it closes.
 
-    A plain socket: what came before a reset is read, also when a packet came too late to be sent.
+    A plain socket: what came before a reset is read, also when a packet came too late to be sent. It is read while the
+    packets are sent: a reset throws away what still waits in the node's socket, which is not what is compared here.
     """
-    loop, got = asyncio.get_running_loop(), b""
+    loop = asyncio.get_running_loop()
     with socket.socket() as sock:
         sock.setblocking(False)
         await loop.sock_connect(sock, (node.host, node.port))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        async with asyncio.timeout(EXCHANGE_S_MAX):
+        async with asyncio.timeout(EXCHANGE_S_MAX), asyncio.TaskGroup() as group:
+            answer = group.create_task(_received(sock))
             with suppress(ConnectionError):
                 for packet in packets:
                     await loop.sock_sendall(sock, packet)
                     await seen(sock)
-            with suppress(ConnectionError):
-                while chunk := await loop.sock_recv(sock, 1 << 20):
-                    got += chunk
-    return DATE.sub(b"Date: masked", got)
+    return DATE.sub(b"Date: masked", answer.result())
+
+
+async def _received(sock: socket.socket) -> bytes:
+    loop, got = asyncio.get_running_loop(), b""
+    with suppress(ConnectionError):
+        while chunk := await loop.sock_recv(sock, 1 << 20):
+            got += chunk
+    return got
 
 
 async def seen(sock: socket.socket) -> None:
