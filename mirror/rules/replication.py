@@ -5,6 +5,7 @@ and no character is special. The structs are the wire's shape. Lengths, patterns
 Pure.
 """
 
+import re
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -13,6 +14,8 @@ from mirror.aws.errors import constraint
 
 DESTINATIONS_MAX: Final = 25  # ECR quota: unique destinations across all rules
 
+HEADER: Final = "Mirror-Replication"  # what one of our nodes says to another when it replicates
+_SAID: Final = re.compile(r"([0-9]{12}); from=([a-z0-9-]{2,25})")
 _FIELD: Final = "replicationConfiguration"
 
 
@@ -82,3 +85,14 @@ def destinations(configuration: ReplicationConfiguration, name: str) -> list[Cop
 
 def _covers(rule: ReplicationRule, name: str) -> bool:
     return not rule.repository_filters or name.startswith(tuple(one.filter for one in rule.repository_filters))
+
+
+def said(account: str, region: str) -> str:
+    """Write the header: to the registry of which account images go, and from which region."""
+    return f"{account}; from={region}"
+
+
+def read_said(text: str) -> tuple[str, str] | None:
+    """Read the header: account there, region here; None when it says something else."""
+    match = _SAID.fullmatch(text)
+    return (match[1], match[2]) if match is not None else None

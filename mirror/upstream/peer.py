@@ -8,7 +8,8 @@ which registries. Bytes go from the stored file in chunks, and are resumed where
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,8 +24,9 @@ from yarl import URL
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import RegistryError, UpstreamDenied, UpstreamError, UpstreamUnavailable
+from mirror.rules.replication import HEADER, said
+from mirror.upstream.body import read_small
 
-HEADER: Final = "Mirror-Replication"  # `<account there>; from=<region here>`
 ANSWER_S_MAX: Final = 60.0  # finishing an upload of 50 GB hashes nothing again, but syncs a disk
 CONNECT_S_MAX: Final = 5.0
 CHUNK_BYTES: Final = 64 * 1024 * 1024  # of one PATCH: a cut costs no more, and a chunk is soon through
@@ -58,7 +60,7 @@ class Peer:
         """`region` is this node's own."""
         self._rule = rule
         self._base = URL(rule.url.rstrip("/") + "/")
-        self._headers = {HEADER: f"{account}; from={region}", "User-Agent": user_agent}
+        self._headers = {HEADER: said(account, region), "User-Agent": user_agent}
         self._session: aiohttp.ClientSession | None = None
         self._login = asyncio.Lock()
         self._token = ("", 0.0)
@@ -73,15 +75,15 @@ class Peer:
         async with self._asked("HEAD", f"{name}/blobs/{digest}") as response:
             return response.status != 404
 
-    async def put_blob(self, name: str, digest: Digest, path: Path, size: int) -> int:
-        """Send a blob, unless it can be mounted there; return how many bytes were sent."""
+    async def put_blob(self, name: str, digest: Digest, path: Path, size: int) -> None:
+        """Send a blob, unless it can be mounted there."""
         async with self._asked("POST", f"{name}/blobs/uploads/?mount={_quoted(digest)}") as response:
             if response.status == 201:
-                return 0
+                return
             place = self._place(response)
-        place, sent = await self._send(place, path, size)
+        place = await self._send(place, path, size)
         async with self._asked("PUT", place.update_query(digest=str(digest))):
-            return sent
+            return
 
     async def put_manifest(self, name: str, digest: Digest, data: bytes, media_type: str, tag: str) -> None:
         """Put a manifest by its digest, and under a tag where there is one."""
@@ -101,9 +103,9 @@ class Peer:
 
     # Uploads.
 
-    async def _send(self, place: URL, path: Path, size: int) -> tuple[URL, int]:
-        """Send a file's bytes to an upload, from where it stands; return where it stands now, and what was sent."""
-        offset = sent = tries = 0
+    async def _send(self, place: URL, path: Path, size: int) -> URL:
+        """Send a file's bytes to an upload, from where it stands; return where it stands now."""
+        offset = tries = 0
         while offset < size:
             end = min(offset + CHUNK_BYTES, size)
             span = {"Content-Range": f"{offset}-{end - 1}", "Content-Length": str(end - offset)}
@@ -115,12 +117,11 @@ class Peer:
                 reached = end
             except UpstreamUnavailable:
                 reached = await self._reached(place, tries)
-            sent += max(0, reached - offset)
             tries = 0 if reached > offset else tries + 1
             if tries >= TRIES:
                 raise UpstreamUnavailable(f"region {self._rule.region} takes no bytes")
             offset = reached
-        return place, sent
+        return place
 
     async def _reached(self, place: URL, tries: int) -> int:
         """Ask an upload how far it has come, after a moment that grows with each try."""
@@ -137,11 +138,19 @@ class Peer:
 
     # Asking.
 
-    def _asked(self, method: str, path: str | URL, *, data: Any = None, headers: Headers | None = None) -> "_Asked":
+    @asynccontextmanager
+    async def _asked(
+        self, method: str, path: str | URL, *, data: Any = None, headers: Headers | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Ask once; the answer is given back to the pool at the end."""
         url = path if isinstance(path, URL) else URL(f"{self._base}v2/{path}", encoded=True)
-        return _Asked(self, method, url, data, headers or {})
+        response = await self._answer(method, url, data, headers or {})
+        try:
+            yield response
+        finally:
+            response.release()
 
-    async def ask(self, method: str, url: URL, data: Any, headers: Headers) -> aiohttp.ClientResponse:
+    async def _answer(self, method: str, url: URL, data: Any, headers: Headers) -> aiohttp.ClientResponse:
         """Ask once, with a token. Raises UpstreamUnavailable, UpstreamDenied, UpstreamError."""
         token = await self._authorization()
         response = await self._ask(method, url, data, {**self._headers, **headers, "Authorization": f"Basic {token}"})
@@ -189,11 +198,18 @@ class Peer:
             try:
                 if response.status != 200:
                     raise await self._refusal(response)
-                (data,) = orjson.loads(await response.content.read(ANSWER_BYTES_MAX))["authorizationData"]
-                self._token = (str(data["authorizationToken"]), float(data["expiresAt"]))
+                self._token = await self._read_token(response)
             finally:
                 response.release()
             return self._token[0]
+
+    async def _read_token(self, response: aiohttp.ClientResponse) -> tuple[str, float]:
+        """Read an authorization token and when it ends. Raises UpstreamUnavailable."""
+        try:
+            (data,) = orjson.loads(await read_small(response, ANSWER_BYTES_MAX))["authorizationData"]
+            return str(data["authorizationToken"]), float(data["expiresAt"])
+        except (UpstreamError, ValueError, LookupError, TypeError):
+            raise UpstreamUnavailable(f"region {self._rule.region} gives no token") from None
 
     def _signed(self) -> Headers:
         """Sign a call of GetAuthorizationToken. Blocks. Raises UpstreamDenied when the secret cannot be read."""
@@ -208,22 +224,6 @@ class Peer:
         return {**dict(request.headers.items()), "User-Agent": self._headers["User-Agent"]}
 
 
-class _Asked:
-    """One question as a context: its answer is given back to the pool at the end."""
-
-    def __init__(self, peer: Peer, method: str, url: URL, data: Any, headers: Headers) -> None:
-        self._ask: Callable[[], Any] = lambda: peer.ask(method, url, data, headers)
-        self._response: aiohttp.ClientResponse | None = None
-
-    async def __aenter__(self) -> aiohttp.ClientResponse:
-        self._response = await self._ask()
-        return self._response
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._response is not None:
-            self._response.release()
-
-
 def _refuse_missing(response: aiohttp.ClientResponse) -> None:
     if response.status == 404:
         raise UpstreamError(f"{response.method} {response.url.path}: not found there")
@@ -231,10 +231,9 @@ def _refuse_missing(response: aiohttp.ClientResponse) -> None:
 
 async def _message(response: aiohttp.ClientResponse) -> str:
     try:
-        body = await response.content.read(ANSWER_BYTES_MAX)
-        said = orjson.loads(body)
+        said = orjson.loads(await read_small(response, ANSWER_BYTES_MAX))
         return str(said["errors"][0]["message"] if "errors" in said else said.get("message", ""))[:500]
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError, LookupError, TypeError, AttributeError):
+    except (UpstreamError, ValueError, LookupError, TypeError, AttributeError):
         return ""
 
 

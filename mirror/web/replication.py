@@ -4,7 +4,6 @@ Source: ECR.md 2.4; `upstream/peer.py` is the other side. It is the docker proto
 a request may do is to bring an image, and to ask whether it is here; it reads nothing. Deletions take their own right.
 """
 
-import re
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -15,12 +14,10 @@ from mirror.oci.paths import Route
 from mirror.registry.authority import Circumstances
 from mirror.registry.replicas import Replicas
 from mirror.rules.access.actions import Step
+from mirror.rules.replication import HEADER, read_said
 from mirror.web.admission import Admission
-from mirror.web.visit import Visit
+from mirror.web.visit import WRITES, Visit
 
-HEADER: Final = "Mirror-Replication"  # `<account there>; from=<region here>`
-_SAID: Final = re.compile(r"([0-9]{12}); from=([a-z0-9-]{2,25})")
-_BRINGS: Final = frozenset({"start_upload", "append_upload", "finish_upload", "put_manifest", "delete_manifest"})
 _ASKS: Final = frozenset({"get_manifest", "head_blob"})
 
 
@@ -44,20 +41,21 @@ class Replication:
 
     async def admit(self, asked: Asked, header: str, step: Step, method: str) -> Visit:
         """Let a request in whose header says that it replicates. Raises Unauthorized, Denied, RequestInvalid."""
-        match = _SAID.fullmatch(header)
-        if match is None:
+        said = read_said(header)
+        if said is None:
             raise RequestInvalid(f"{HEADER} is `<account>; from=<region>`")
-        if step not in _BRINGS and not (step in _ASKS and method == "HEAD"):
+        if step not in WRITES and not (step in _ASKS and method == "HEAD"):
             raise Denied("a replication brings images and reads none")
         if step == "put_manifest" and not isinstance(asked.route.reference, Digest):
             raise RequestInvalid("a replication puts a manifest by its digest, and names a tag in the query")
         place, caller = await self._admission.enter(asked.host, asked.credential, asked.now)
         if place.public or caller.principal.kind == "anonymous" or caller.scopes is not None:
             raise Denied("a replication is into a private registry, and takes an authorization token")
-        registry = Registry(match[1])
+        account, region = said
+        registry = Registry(account)
         repository = Repository(registry, "", asked.route.name)
         check = self._replicas.check_deletion if step == "delete_manifest" else self._replicas.check
         check(caller.principal, repository, asked.now)
-        origin = f"{caller.principal.account}/{match[2]}"
+        origin = f"{caller.principal.account}/{region}"
         place = replace(place, registry=registry)
         return Visit(asked.route, asked.query, place, repository, caller, asked.now, origin=origin)

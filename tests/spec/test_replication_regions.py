@@ -122,9 +122,9 @@ async def test_a_layer_that_is_there_is_not_sent_again(coasts: Coasts, monkeypat
     sent: list[str] = []
     put_blob = peer.Peer.put_blob
 
-    async def counted(self: peer.Peer, name: str, digest: Any, path: Path, size: int) -> int:
+    async def counted(self: peer.Peer, name: str, digest: Any, path: Path, size: int) -> None:
         sent.append(str(digest))
-        return await put_blob(self, name, digest, path, size)
+        await put_blob(self, name, digest, path, size)
 
     monkeypatch.setattr(peer.Peer, "put_blob", counted)
     image = await push_image(coasts.pusher(), NAME, "v1")
