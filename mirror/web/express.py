@@ -136,18 +136,20 @@ class Express:
         return _remember(self._blocks, block, judge(block)) if known is None else known
 
     def _find(self, path: bytes, is_head: bool, block: Block) -> _Target | None:
+        """Return what a path means to whoever asks; a no is remembered too, until what it hangs on changes."""
         key = path, is_head, block.host, block.credential
-        target = self._targets.get(key)
-        if target is None or target.until <= time.time():
-            target = _remember(self._targets, key, self._read(path, is_head, block))
-        return target
+        if key not in self._targets:
+            _remember(self._targets, key, self._read(path, is_head, block))
+        return self._targets[key]
 
     def answer(self, wanted: Wanted, remote: Callable[[], str | None]) -> bytes | FileAnswer | None:
         """Return the answer's bytes, or its head and file, or None for the normal way."""
         target = wanted.target
-        if self._generation != self._admission.generation or (target.until != inf and target.until <= time.time()):
+        if self._generation != self._admission.generation:
             self._forget()
             return None
+        if target.until != inf and target.until <= time.time():
+            return None  # a credential that has ended: these bytes are never good again
         held = self._held(target)
         if held is None:
             return None
