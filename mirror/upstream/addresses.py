@@ -36,12 +36,15 @@ class Guard:
     """Makes the sockets of one upstream: freely for the configured host, guarded for wherever that one sends us."""
 
     forbidden: Sequence[Network] = FORBIDDEN
+    # A call of the API named the host, not the operator's file: nobody may have the node talk to its own link, where
+    # the metadata service is (RELIABILITY A18). A registry of one's own network is what such rules are made for.
+    home_is_checked: bool = False
     home_is_private: bool = False
 
     def home_socket(self, info: AddressInfo) -> socket.socket:
         """Make a socket to the configured host; whether that is on a private address decides for the others."""
         self.home_is_private = _within(_address(info), PRIVATE)
-        return _socket(info)
+        return self.away_socket(info) if self.home_is_checked else _socket(info)
 
     def away_socket(self, info: AddressInfo) -> socket.socket:
         """Make a socket to another host; raises AddressForbidden."""

@@ -5,7 +5,6 @@ with a checked answer or an error of `oci.errors`; a 404 of ours is a 404 that u
 """
 
 import asyncio
-import socket
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final, Literal
@@ -19,7 +18,7 @@ from mirror.oci.errors import BlobUnknown, ManifestUnknown, NameUnknown, Upstrea
 from mirror.oci.names import Reference
 from mirror.rules.freshness import Need
 from mirror.rules.routing import UpstreamRule
-from mirror.upstream.addresses import FORBIDDEN, AddressInfo, Guard, Network
+from mirror.upstream.addresses import FORBIDDEN, Guard, Network
 from mirror.upstream.blobs import Blobs
 from mirror.upstream.body import BlobBody, read_small, refuse_page
 from mirror.upstream.calls import Calls
@@ -61,7 +60,7 @@ class Upstream:
         self.rule = rule
         self._base = URL(rule.url.rstrip("/") + "/v2/")
         clocks = clocks or Limits()
-        guard = _AskedForGuard(forbidden) if asked_for else Guard(forbidden)
+        guard = Guard(forbidden, home_is_checked=asked_for)
         self._sessions = Sessions(rule, clocks=clocks, guard=guard, user_agent=user_agent, resolver=resolver)
         self._health = Health(rule.name)
         wire = Wire(self._sessions, self._health, clocks)
@@ -149,18 +148,6 @@ class Upstream:
     def _url(self, name: str, rest: str) -> URL:
         """Join without decoding anything: names and references are inside their grammars already."""
         return URL(f"{self._base}{name}/{rest}", encoded=True)
-
-
-class _AskedForGuard(Guard):
-    """A guard that lets nobody have the node talk to its own link (RELIABILITY A18): the metadata service is there.
-
-    Private addresses are let through: a registry of one's own network is what such rules are made for.
-    """
-
-    def home_socket(self, info: AddressInfo) -> socket.socket:
-        # Called for what it finds out: whether home is private. What is then still refused is forbidden to everybody.
-        super().home_socket(info).close()
-        return self.away_socket(info)
 
 
 def _scope(name: str) -> str:
