@@ -4,9 +4,7 @@ The table is the API: a path and method that are not in it are refused.
 """
 
 import asyncio
-import time
-import uuid
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -19,13 +17,14 @@ from mirror.oci.names import Registry, Repository
 from mirror.oci.paths import Kind, Route, parse_path
 from mirror.registry.authority import Circumstances
 from mirror.rules.access.actions import Step
+from mirror.rules.replication import HEADER
 from mirror.web.access_log import AccessLog, said
 from mirror.web.admission import Admission
 from mirror.web.distribution import Distribution
-from mirror.web.gate import read_target
+from mirror.web.gate import check_method, circumstances, read_target
 from mirror.web.ops import Ops
 from mirror.web.refusals import refuse
-from mirror.web.replication import HEADER, Asked, Replication
+from mirror.web.replication import Asked, Replication
 from mirror.web.uploads import UploadHandlers
 from mirror.web.visit import Visit
 
@@ -39,11 +38,9 @@ log: Final = structlog.get_logger()
 class Witness(Protocol):
     """Who is told of what was done, and of what was refused."""
 
-    def saw(self, visit: Visit, step: Step, request_id: str, error: RegistryError | None) -> None: ...
+    def saw(self, visit: Visit, step: Step, error: RegistryError | None) -> None: ...
 
-    def refused(
-        self, route: Route, host: str, step: Step | None, now: Circumstances, request_id: str, error: RegistryError
-    ) -> None: ...
+    def refused(self, route: Route, host: str, step: Step, now: Circumstances, error: RegistryError) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +115,7 @@ class App:
             path, query = read_target(request)
             ops, page = self._ops.get(path), self._pages.find(path)
             if ops is not None:
-                _check_method(request.method, ("GET", "HEAD"), path)
+                check_method(request.method, ("GET", "HEAD"), path)
                 return await ops(request)
             if page is not None:
                 response = await page(request)
@@ -145,9 +142,9 @@ class App:
         if route.kind in ("base", "catalog"):
             return await self._answer_general(request, route, query)
         operations = self._table[route.kind]
-        _check_method(request.method, operations, route.kind)
+        check_method(request.method, operations, route.kind)
         step, handler = operations[request.method]
-        now, request_id = circumstances(request), str(uuid.uuid4())
+        now = circumstances(request)
         host, credential = _host(request), _credential(request)
         try:
             header = request.headers.get(HEADER)
@@ -157,19 +154,19 @@ class App:
                 asked = Asked(host, credential, route, query, now)
                 visit = await self._replication.admit(asked, header, step, request.method)
         except RegistryError as error:
-            self._witness.refused(route, host, step, now, request_id, error)
+            self._witness.refused(route, host, step, now, error)
             raise
         try:
             response = await handler(request, visit)
         except RegistryError as error:
-            self._witness.saw(visit, step, request_id, error)
+            self._witness.saw(visit, step, error)
             raise
-        self._witness.saw(visit, step, request_id, None)
+        self._witness.saw(visit, step, None)
         return response
 
     async def _answer_general(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:
         """Answer what is about no repository."""
-        _check_method(request.method, ("GET", "HEAD"), route.kind)
+        check_method(request.method, ("GET", "HEAD"), route.kind)
         now = circumstances(request)
         place, caller = await self._admission.enter(_host(request), _credential(request), now)
         if route.kind == "base":
@@ -178,16 +175,6 @@ class App:
             raise Unsupported("the public registries are listed by their API, not here")
         nothing = Repository(Registry(place.registry.account), "", "")
         return await self._distribution.get_catalog(Visit(route, query, place, nothing, caller, now))
-
-
-def circumstances(request: web.BaseRequest) -> Circumstances:
-    """Say of a request what conditions of policies may ask."""
-    return Circumstances(
-        source_ip=request.remote or "",
-        user_agent=request.headers.get("User-Agent", ""),
-        secure=request.secure,
-        at=time.time(),
-    )
 
 
 def _host(request: web.BaseRequest) -> str:
@@ -204,10 +191,3 @@ def _credential(request: web.BaseRequest) -> str:
 
 def _read(step: Step, handler: Handler) -> Mapping[str, Operation]:
     return {"GET": (step, handler), "HEAD": (step, handler)}
-
-
-def _check_method(method: str, allowed: Collection[str], of: str) -> None:
-    """Raise Unsupported, which tells what is allowed (RFC 9110 section 15.5.6), unless `method` is."""
-    if method not in allowed:
-        listed = ", ".join(allowed)
-        raise Unsupported(f"{method[:20]} is not for {of}: {listed} are", headers={"Allow": listed})

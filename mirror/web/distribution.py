@@ -29,7 +29,7 @@ from mirror.registry.pull_times import PullTimes
 from mirror.web.door import Door
 from mirror.web.gate import check_plain, read_query, read_values
 from mirror.web.heads import Headers, blob_headers, last_headers, manifest_headers
-from mirror.web.send import SmallBody, chunks_of, send, send_blob
+from mirror.web.send import SmallBody, read_body, send, send_blob
 from mirror.web.visit import Visit
 
 PAGE_MAX: Final = 1_000  # entries of one list (RELIABILITY A1)
@@ -173,15 +173,8 @@ class Distribution:
 
     async def _read_manifest(self, request: web.BaseRequest) -> bytes:
         """Read a body of at most MANIFEST_BYTES_MAX. Raises ManifestTooLarge."""
-        parts: list[bytes] = []
-        size = 0
-        with self._door.slow.reading(request.transport):
-            async for chunk in chunks_of(request):
-                size += len(chunk)
-                if size > MANIFEST_BYTES_MAX:
-                    raise ManifestTooLarge(f"a manifest of more than {MANIFEST_BYTES_MAX} bytes is not taken")
-                parts.append(chunk)
-        return b"".join(parts)
+        too_large = ManifestTooLarge(f"a manifest of more than {MANIFEST_BYTES_MAX} bytes is not taken")
+        return await read_body(request, self._door.slow, MANIFEST_BYTES_MAX, too_large)
 
     async def delete_manifest(self, request: web.BaseRequest, visit: Visit) -> web.StreamResponse:  # noqa: ARG002
         reference = visit.route.reference

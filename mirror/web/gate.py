@@ -5,12 +5,15 @@ Everything is read from the raw target and checked before a name is made of it. 
 """
 
 import re
+import time
+from collections.abc import Collection
 from typing import Final
 from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from mirror.oci.errors import EncodingUnsupported, QueryInvalid, RequestInvalid
+from mirror.oci.errors import EncodingUnsupported, QueryInvalid, RequestInvalid, Unsupported
+from mirror.registry.authority import Circumstances
 
 QUERY_FIELDS_MAX: Final = 32  # regctl and docker send four at most
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
@@ -53,3 +56,20 @@ def check_plain(request: web.BaseRequest) -> None:
     coding = ", ".join(request.headers.getall("Content-Encoding", ())).strip().lower()
     if coding not in ("", "identity"):
         raise EncodingUnsupported(f"Content-Encoding {coding[:40]!r}: send the bytes as they are")
+
+
+def check_method(method: str, allowed: Collection[str], of: str) -> None:
+    """Raise Unsupported, which tells what is allowed (RFC 9110 section 15.5.6), unless `method` is."""
+    if method not in allowed:
+        listed = ", ".join(allowed)
+        raise Unsupported(f"{method[:20]} is not for {of}: {listed} are", headers={"Allow": listed})
+
+
+def circumstances(request: web.BaseRequest) -> Circumstances:
+    """Say of a request what conditions of policies may ask."""
+    return Circumstances(
+        source_ip=request.remote or "",
+        user_agent=request.headers.get("User-Agent", ""),
+        secure=request.secure,
+        at=time.time(),
+    )

@@ -19,6 +19,7 @@ from mirror.oci.ranges import Span, parse_range
 from mirror.registry.fill import Fill
 from mirror.registry.pull_blobs import FillingBlob, OpenBlob, PulledBlob
 from mirror.web.heads import Headers, last_headers
+from mirror.web.slow import SlowClock
 
 SEND_BYTES_MAX: Final = 16 * 1024 * 1024  # one sendfile request: bounds what an aborting reader leaves queued
 CLIENT_LOOK_S: Final = 1.0  # how long a handler outlives a client who leaves while it waits for upstream
@@ -193,6 +194,17 @@ async def send_blob(request: web.BaseRequest, headers: Headers, blob: PulledBlob
         with io.FileIO(blob.fd, closefd=True) as file:
             return await send(request, headers, blob.size, FileBody(file))
     return await send(request, headers, blob.size, SmallBody(blob.data))
+
+
+async def read_body(request: web.BaseRequest, slow: SlowClock, size_max: int, too_large: RegistryError) -> bytes:
+    """Read a body whole, under the clock. Raises `too_large` for more than `size_max` bytes."""
+    data = bytearray()
+    with slow.reading(request.transport):
+        async for chunk in chunks_of(request):
+            data += chunk
+            if len(data) > size_max:
+                raise too_large
+    return bytes(data)
 
 
 async def chunks_of(request: web.BaseRequest) -> AsyncIterator[bytes]:

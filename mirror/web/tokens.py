@@ -15,19 +15,18 @@ from urllib.parse import parse_qsl
 import orjson
 from aiohttp import web
 
-from mirror.oci.errors import NameInvalid, NotFound, QueryInvalid, RegistryError, SizeInvalid, Unauthorized, Unsupported
+from mirror.oci.errors import NotFound, QueryInvalid, RegistryError, SizeInvalid, Unauthorized
 from mirror.oci.names import parse_name
 from mirror.registry.identities.callers import Caller, Scope
 from mirror.registry.identities.tokens import BEARER_S_MAX, Tokens
 from mirror.rules.hosts import Place
 from mirror.web.admission import Admission
-from mirror.web.app import circumstances
 from mirror.web.callers import NOBODY, Callers
 from mirror.web.challenges import Challenges
 from mirror.web.distribution import answer
-from mirror.web.gate import read_target, read_values
+from mirror.web.gate import check_method, circumstances, read_target, read_values
 from mirror.web.heads import Headers
-from mirror.web.send import chunks_of
+from mirror.web.send import read_body
 from mirror.web.slow import SlowClock
 
 FORM_BYTES_MAX: Final = 32 * 1024  # a login of 4 KiB and some scopes
@@ -53,13 +52,12 @@ class TokenEndpoint:
         place = self._admission.place(request.headers.get("Host", ""))
         if place.login != "token":
             raise NotFound("this registry has no token endpoint: it takes Basic credentials")
+        check_method(request.method, ("GET", "POST"), "tokens")
         if request.method == "GET":
             query = read_target(request)[1]
             return await self._give(
                 request, place, request.headers.get("Authorization", ""), read_values(query, "scope")
             )
-        if request.method != "POST":
-            raise Unsupported(f"{request.method[:20]} is not for tokens: GET, POST are", headers={"Allow": "GET, POST"})
         form = await self._form(request)
         if form.get("grant_type", [""])[0] != "password":
             raise self._refusal(place, "a grant_type of password is taken, no refresh token")
@@ -101,7 +99,7 @@ class TokenEndpoint:
                 continue  # the catalogue shows what policies let see, with any token
             try:
                 allowed = self._admission.granted(place, caller, parse_name(name), actions.split(","), now)
-            except (NameInvalid, RegistryError):
+            except RegistryError:
                 continue
             granted.append(Scope("repository", name, allowed))
         return tuple(granted)
@@ -113,12 +111,8 @@ class TokenEndpoint:
 
     async def _form(self, request: web.BaseRequest) -> dict[str, list[str]]:
         """Read a form. Raises SizeInvalid, QueryInvalid."""
-        body = b""
-        with self._slow.reading(request.transport):
-            async for chunk in chunks_of(request):
-                body += chunk
-                if len(body) > FORM_BYTES_MAX:
-                    raise SizeInvalid(f"a form of more than {FORM_BYTES_MAX} bytes is not taken")
+        too_large = SizeInvalid(f"a form of more than {FORM_BYTES_MAX} bytes is not taken")
+        body = await read_body(request, self._slow, FORM_BYTES_MAX, too_large)
         try:
             pairs = parse_qsl(body.decode(), max_num_fields=FORM_FIELDS_MAX, errors="strict")
         except ValueError:

@@ -3,8 +3,8 @@
 Source: ECR.md 6.2: docker actions appear as InitiateLayerUpload, UploadLayerPart, CompleteLayerUpload, PutImage.
 """
 
+import uuid
 from dataclasses import dataclass
-from typing import Final
 
 from mirror.aws.arns import repository_arn
 from mirror.aws.principals import ANONYMOUS, Principal
@@ -18,8 +18,6 @@ from mirror.rules.hosts import Hosts
 from mirror.rules.routing import Routing
 from mirror.web.visit import Visit
 
-NO_ROUTE: Final = "Request"  # what a refusal is called that came before any step was known
-
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
@@ -31,7 +29,6 @@ class _Seen:
     name: str
     route: Route
     now: Circumstances
-    request_id: str
 
 
 class DockerWitness:
@@ -42,26 +39,24 @@ class DockerWitness:
         self._hosts = hosts
         self._routing = routing
 
-    def saw(self, visit: Visit, step: Step, request_id: str, error: RegistryError | None) -> None:
+    def saw(self, visit: Visit, step: Step, error: RegistryError | None) -> None:
         """Record a step that changed something, or that was refused."""
         action = step_actions(step, public=visit.registry.public)[0]
         read_only = action in READ_ONLY
         if read_only and not isinstance(error, Denied | Unauthorized):
             return
         name = self._routing.address(visit.repository)
-        seen = _Seen(action, visit.caller.principal, visit.registry, name, visit.route, visit.now, request_id)
+        seen = _Seen(action, visit.caller.principal, visit.registry, name, visit.route, visit.now)
         self._note(seen, error)
 
-    def refused(
-        self, route: Route, host: str, step: Step | None, now: Circumstances, request_id: str, error: RegistryError
-    ) -> None:
+    def refused(self, route: Route, host: str, step: Step, now: Circumstances, error: RegistryError) -> None:
         """Record a request that was not let in. Who it was is not known, or not proved."""
         if not isinstance(error, Denied | Unauthorized):
             return
         place = self._hosts.place(host)
         registry = place.registry if place is not None else None
-        action = step_actions(step, public=registry is None)[0] if step is not None else f"ecr:{NO_ROUTE}"
-        self._note(_Seen(action, ANONYMOUS, registry, route.name, route, now, request_id), error)
+        action = step_actions(step, public=registry is None)[0]
+        self._note(_Seen(action, ANONYMOUS, registry, route.name, route, now), error)
 
     def _note(self, seen: _Seen, error: RegistryError | None) -> None:
         service, _, event_name = seen.action.partition(":")
@@ -74,7 +69,7 @@ class DockerWitness:
             registry=registry,
             source_ip=seen.now.source_ip,
             user_agent=seen.now.user_agent,
-            request_id=seen.request_id,
+            request_id=str(uuid.uuid4()),
             parameters={key: value for key, value in parameters.items() if value},
             error=error,
             resources=arn,

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from aiohttp import web
 
 from mirror.aws.errors import RequestEntityTooLarge, RequestTimedOut, Throttled
-from mirror.web.send import chunks_of
+from mirror.web.send import read_body
 from mirror.web.slow import SlowClock
 
 LARGE_BYTES: Final = 1024 * 1024  # above it a body waits for one of few places
@@ -57,17 +57,11 @@ class Bodies:
             self._places.release()
 
     async def _read(self, request: web.BaseRequest, size_max: int) -> bytes:
-        read = bytearray()
         try:
             async with asyncio.timeout(BODY_S_MAX):
-                with self._slow.reading(request.transport):
-                    async for chunk in chunks_of(request):
-                        read += chunk
-                        if len(read) > size_max:
-                            raise _too_large(size_max)
+                return await read_body(request, self._slow, size_max, _too_large(size_max))
         except TimeoutError:
             raise RequestTimedOut("The request took too long to arrive") from None
-        return bytes(read)
 
 
 async def by_size(data: bytes, work: Callable[[bytes], T]) -> T:

@@ -3,7 +3,7 @@
 Source: IAM API reference, "Data Types". That policy texts are percent-encoded in its answers is the protocol's affair.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from mirror.aws.errors import IamValidationError
@@ -22,9 +22,9 @@ def field_of(kind: str) -> str:
     return f"{kind.title()}Name"
 
 
-def check_kept(call: Call) -> None:
+def check_kept(call: Call, members: Sequence[str] = _NOT_KEPT) -> None:
     """Refuse what would be accepted and then not kept."""
-    for member in _NOT_KEPT:
+    for member in members:
         if call.input.get(member):
             raise IamValidationError(f"{member} is not supported by this registry")
 

@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 import structlog
@@ -115,7 +115,7 @@ class Reception:
         """Validate, authorize and do a call whose decoded input is `values`. Raises RegistryError."""
         call = _call(request, caller, operation, request_id)
         try:
-            call = _call(request, caller, operation, request_id, operation.input.read(values))
+            call = replace(call, input=operation.input.read(values))
             self._authorize(call)
             output = await self._handler(operation)(call)
         except RegistryError as error:
@@ -144,18 +144,13 @@ def failure(error: Exception, what: str) -> RegistryError:
     return RegistryError("The server encountered an internal error. Its log says more.")
 
 
-def _call(
-    request: web.BaseRequest,
-    caller: Caller,
-    operation: Operation,
-    request_id: str,
-    values: Mapping[str, Any] | None = None,
-) -> Call:
+def _call(request: web.BaseRequest, caller: Caller, operation: Operation, request_id: str) -> Call:
+    """Return a call whose input is still to be read."""
     return Call(
         service=operation.service,
         operation=operation.name,
         principal=caller.principal,
-        input=values or {},
+        input={},
         request_id=request_id,
         source_ip=request.remote or "",
         user_agent=request.headers.get("User-Agent", "")[:USER_AGENT_CHARS_MAX],

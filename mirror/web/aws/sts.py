@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from mirror.aws.errors import IamValidationError
 from mirror.registry.identities import Assumption, Identities, Session, caller_identity
 from mirror.web.aws.call import Call, Handler, Service
+from mirror.web.aws.iam_shapes import check_kept
 
 SELF_DECIDED: Final = frozenset({("sts", "AssumeRole"), ("sts", "GetCallerIdentity"), ("sts", "GetSessionToken")})
 _NOT_KEPT: Final = (
@@ -49,7 +49,7 @@ class Sts:
         return caller_identity(call.principal)
 
     async def _assume_role(self, call: Call) -> Mapping[str, Any]:
-        _check_kept(call)
+        check_kept(call, _NOT_KEPT)
         given = call.input
         asked = Assumption(
             given["RoleArn"], given["RoleSessionName"], given.get("DurationSeconds"), given.get("ExternalId")
@@ -60,7 +60,7 @@ class Sts:
         return {"Credentials": _credentials(session), "AssumedRoleUser": who}
 
     async def _session_token(self, call: Call) -> Mapping[str, Any]:
-        _check_kept(call)
+        check_kept(call, _NOT_KEPT)
         lasts_s = call.input.get("DurationSeconds")
         session = self._identities.session_token(call.principal, call.key_id, lasts_s, self._clock())
         return {"Credentials": _credentials(session)}
@@ -85,10 +85,3 @@ def _credentials(session: Session) -> dict[str, Any]:
         "SessionToken": session.token,
         "Expiration": session.expires_at,
     }
-
-
-def _check_kept(call: Call) -> None:
-    """Refuse what would be accepted and then not be so."""
-    for member in _NOT_KEPT:
-        if call.input.get(member):
-            raise IamValidationError(f"{member} is not supported by this registry")

@@ -21,7 +21,7 @@ from mirror.aws.errors import (
 from mirror.oci.digest import Digest, parse_digest
 from mirror.oci.errors import BlobUnknown, Denied, DigestInvalid, NotFound, Unauthorized, UpstreamError
 from mirror.oci.names import Registry, Repository
-from mirror.registry.authority import Authority, Circumstances
+from mirror.registry.authority import Authority
 from mirror.registry.identities import Caller, Identities, Scope, Tokens
 from mirror.registry.pull_blobs import PullBlobs
 from mirror.registry.repositories import Repositories
@@ -31,7 +31,7 @@ from mirror.store.index import Index
 from mirror.web.aws.call import Call, Handler, Service
 from mirror.web.distribution import answer, is_same, not_modified
 from mirror.web.ecr.subjects import Subject, Subjects
-from mirror.web.gate import read_target
+from mirror.web.gate import circumstances, read_target
 from mirror.web.heads import Headers, blob_headers
 from mirror.web.send import send_blob
 
@@ -108,9 +108,7 @@ class Downloads:
     async def get(self, request: web.BaseRequest) -> web.StreamResponse:
         """Send a layer, or what of it is asked for. Raises Denied, NotFound, BlobUnknown, UpstreamError."""
         path, _ = read_target(request)
-        now = Circumstances(
-            request.remote or "", request.headers.get("User-Agent", ""), secure=request.secure, at=time.time()
-        )
+        now = circumstances(request)
         caller = self._caller(path.removeprefix(PATH), now.at)
         repository, digest = self._layer(caller)
         self._authority.check(caller.principal, ACTION, repository, now)
