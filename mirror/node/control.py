@@ -25,9 +25,11 @@ from mirror.web.call_witness import CallWitness
 from mirror.web.ecr.authorization import Authorizer
 from mirror.web.ecr.contents import Registries
 from mirror.web.ecr.control import control_over
+from mirror.web.ecr.downloads import PATH as LAYERS
 from mirror.web.ecr.table import ecr_table
 from mirror.web.ecr_public.catalog_data import Logos
 from mirror.web.ecr_public.scope import registries_of
+from mirror.web.ecr_public.shapes import LOGOS
 from mirror.web.slow import SlowClock
 
 
@@ -67,8 +69,8 @@ async def build_control(house: House, slow: SlowClock) -> Control:
     return Control(
         whole={"/": AwsFront(json, query).handle},
         below={
-            "/layers/": registries.downloads().get,
-            "/logos/": Logos(house.repositories, gallery).get,
+            LAYERS: registries.downloads().get,
+            LOGOS: Logos(house.repositories, gallery).get,
         },
         administration=Administration(
             json, query, identities, house.secrets, house.store.replications, house.audit, bodies

@@ -4,6 +4,7 @@ Source: ECR API reference, CreateRepository, of both services; ECR.md 1.3 and ap
 """
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -61,6 +62,24 @@ def check_private_name(name: str) -> None:
 def check_public_name(name: str) -> None:
     """Raise InvalidParameter unless `name` may be a repository of a public registry."""
     _check_name(name, _PUBLIC, PUBLIC_NAME_CHARS_MAX)
+
+
+def is_private_name(name: str) -> bool:
+    """Tell whether `name` may be a repository of a private registry: only those are looked up."""
+    return _is_accepted(check_private_name, name)
+
+
+def is_public_name(name: str) -> bool:
+    """Tell whether `name` may be a repository of a public registry."""
+    return _is_accepted(check_public_name, name)
+
+
+def _is_accepted(check: Callable[[str], None], name: str) -> bool:
+    try:
+        check(name)
+    except InvalidParameter:
+        return False
+    return True
 
 
 def _check_name(name: str, grammar: re.Pattern[str], chars_max: int) -> None:

@@ -113,8 +113,7 @@ class Administration:
     def _account(self, request: web.BaseRequest) -> str:
         """Return whose root it is that asks: the node's own account unless another one is named."""
         account = request.headers.get(ACCOUNT_HEADER, self._identities.accounts.default)
-        if not ACCOUNT.fullmatch(account):
-            raise InvalidParameter(f"An account is twelve digits, not {account[:40]!r}")
+        _check_account(account)
         if request.path != "/accounts" and not self._identities.accounts.exists(account):
             raise NoSuchEntity(f"There is no account {account}: mirror iam create-account {account} makes it")
         return account
@@ -193,8 +192,7 @@ class Administration:
         return {}
 
     async def _create_account(self, _: str, ask: CreateAccount) -> Mapping[str, Any]:
-        if not ACCOUNT.fullmatch(ask.account):
-            raise InvalidParameter(f"An account is twelve digits, not {ask.account[:40]!r}")
+        _check_account(ask.account)
         made = await self._identities.accounts.create(ask.account, time.time())
         return {"account": ask.account, "made": made}
 
@@ -242,3 +240,8 @@ def _admit(request: web.BaseRequest) -> msgspec.json.Decoder[Ask] | None:
     if request.method != "POST" or path not in ("/", *DECODERS):
         raise RequestInvalid(f"{request.method[:20]} {path[:100]} is not of administration")
     return DECODERS.get(path)
+
+
+def _check_account(text: str) -> None:
+    if not ACCOUNT.fullmatch(text):
+        raise InvalidParameter(f"An account is twelve digits, not {text[:40]!r}")

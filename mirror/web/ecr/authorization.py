@@ -14,7 +14,7 @@ from mirror.oci.names import Registry, Repository
 from mirror.registry.authority import Authority
 from mirror.registry.repositories import Repositories
 from mirror.rules.access.actions import TAG_ACTION, WITHOUT_RESOURCE
-from mirror.rules.repositories import check_private_name
+from mirror.rules.repositories import is_private_name
 from mirror.web.aws.call import Call
 from mirror.web.aws.iam import Iam
 from mirror.web.aws.sts import SELF_DECIDED, Sts
@@ -121,7 +121,7 @@ class Authorizer:
 
     def _named(self, registry: Registry, name: str, *, pulls: bool = False) -> _About:
         """Return what a name means, under its one true name: of an alias no policy speaks."""
-        if not _is_name(name):
+        if not is_private_name(name):
             return registry, repository_arn(registry, self._authority.region, name), None
         resolve = self._repositories.pulled if pulls else self._repositories.meant
         repository = resolve(registry, name)
@@ -137,15 +137,6 @@ class Authorizer:
 
 
 _TAG: Final = TAG_ACTION.partition(":")[2]
-
-
-def _is_name(text: str) -> bool:
-    """Tell whether a text can be a repository's name, of either service: only those are looked up."""
-    try:
-        check_private_name(text)
-    except RegistryError:
-        return False
-    return True
 
 
 def _conditions(call: Call) -> Conditions:

@@ -16,6 +16,7 @@ from mirror.store.index import Index
 from mirror.store.mutations import NamedByLists
 from mirror.web.aws.call import Call, Handler, Service
 from mirror.web.ecr.image_ids import failed, image_id, read_image_ids
+from mirror.web.ecr.single_images import find_row
 from mirror.web.ecr.subjects import Subject, Subjects
 
 
@@ -45,17 +46,17 @@ class Deletion:
 
     async def _delete(self, subject: Subject, asked: ImageId) -> list[dict[str, str]]:
         """Delete a tag or an image; return what is gone. Raises ImageFailure."""
-        digest = find_image(self._index, subject.repository, asked)
-        image = (await self._images.find(subject.repository, [digest])).get(digest)
-        if image is None:
-            not_found()
-        return await self._untag(subject, image, asked.tag) if asked.tag else await self._drop(subject, image)
+        if asked.tag:
+            find_image(self._index, subject.repository, asked)
+            return await self._untag(subject, asked.tag)
+        return await self._drop(subject, await find_row(self._index, self._images, subject.repository, asked))
 
-    async def _untag(self, subject: Subject, image: Image, tag: str) -> list[dict[str, str]]:
+    async def _untag(self, subject: Subject, tag: str) -> list[dict[str, str]]:
         with _kept_for_lists():
-            if await self._images.untag(subject.repository, tag, time.time()) is None:
-                not_found()
-        return [image_id(image.digest, tag)]
+            digest = await self._images.untag(subject.repository, tag, time.time())
+        if digest is None:
+            not_found()
+        return [image_id(digest, tag)]
 
     async def _drop(self, subject: Subject, image: Image) -> list[dict[str, str]]:
         with _kept_for_lists():

@@ -7,7 +7,7 @@ whatever its status, unless the filter names one; a list without ids leaves out 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mirror.aws.errors import ImageNotFound, constraint
+from mirror.aws.errors import constraint
 from mirror.oci.digest import Digest
 from mirror.registry.image_ids import ImageFailure, ImageId, find_image
 from mirror.store.images import Image, Images
@@ -15,7 +15,8 @@ from mirror.store.index import Index
 from mirror.web.aws.call import Call, Handler, Service
 from mirror.web.ecr.image_ids import read_image_ids
 from mirror.web.ecr.listings import TAGGED, read_status
-from mirror.web.ecr.paging import make_token, page_size, read_token
+from mirror.web.ecr.paging import make_token, page_size, read_text, read_token
+from mirror.web.ecr.single_images import unknown
 from mirror.web.ecr.subjects import Subject, Subjects
 
 
@@ -47,7 +48,7 @@ class ImageDetails:
         found = await self._images.find(subject.repository, [digest for digest, _ in digests])
         for digest, one in digests:
             if digest not in found:
-                raise _unknown(subject, one)
+                raise unknown(subject, one)
         return list(found.values())
 
     def _digest(self, subject: Subject, asked: ImageId) -> Digest:
@@ -56,7 +57,7 @@ class ImageDetails:
         except ImageFailure as failure:
             if failure.code in ("MissingDigestAndTag", "InvalidImageDigest"):
                 raise constraint("imageIds", failure.reason) from None
-            raise _unknown(subject, asked) from None
+            raise unknown(subject, asked) from None
 
     async def _page(self, subject: Subject, call: Call) -> tuple[list[Image], str]:
         """Return a page of images and, unless it is the last one, the digest after which the next begins."""
@@ -66,7 +67,7 @@ class ImageDetails:
             return [], ""
         found = await self._images.page(
             subject.repository,
-            after=_read_after(read_token(call)),
+            after=read_text(read_token(call)),
             limit=limit + 1,
             status=status,
             tagged=TAGGED[wanted.get("tagStatus", "ANY")],
@@ -101,15 +102,3 @@ def _passes(image: Image, wanted: Mapping[str, Any]) -> bool:
     tagged = TAGGED[wanted.get("tagStatus", "ANY")]
     right_status = wanted.get("imageStatus", "ANY") in ("ANY", image.status)
     return right_status and tagged in (None, bool(image.tags))
-
-
-def _unknown(subject: Subject, asked: ImageId) -> ImageNotFound:
-    return ImageNotFound(asked.digest, asked.tag, subject.name, subject.registry)
-
-
-def _read_after(cursor: Sequence[Any] | None) -> str:
-    if cursor is None:
-        return ""
-    if len(cursor) != 1 or not isinstance(cursor[0], str):
-        raise constraint("nextToken", "Invalid token")
-    return cursor[0]

@@ -6,13 +6,12 @@ Source: ECR API reference; ECR.md 2.3, "Operations".
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from mirror.aws.errors import constraint
 from mirror.registry.image_ids import ImageId
 from mirror.registry.lifecycles import Lifecycles
 from mirror.rules.lifecycle import Action, results, summary
 from mirror.web.aws.call import Call, Handler, Service
 from mirror.web.ecr.image_ids import read_image_ids
-from mirror.web.ecr.paging import make_token, page_size, read_token
+from mirror.web.ecr.paging import make_token, page_size, read_number, read_token
 from mirror.web.ecr.subjects import Subjects
 
 PREVIEW_PAGE: Final = 100
@@ -66,7 +65,7 @@ class Lifecycle:
         chosen = _chosen(preview.actions, call)
         if "imageIds" in call.input:
             return {**shape, "previewResults": results(chosen), "summary": summary(preview.actions)}
-        start = _read_start(read_token(call))
+        start = read_number(read_token(call))
         end = start + page_size(call, PREVIEW_PAGE)
         token = make_token(call, [end]) if end < len(chosen) else None
         page = results(chosen[start:end])
@@ -87,11 +86,3 @@ def _is_meant(wanted: ImageId, action: Action) -> bool:
     image = action.image
     right_digest = wanted.digest in ("", image.digest)
     return right_digest and (wanted.tag in image.tags if wanted.tag else bool(wanted.digest))
-
-
-def _read_start(cursor: Sequence[Any] | None) -> int:
-    if cursor is None:
-        return 0
-    if len(cursor) != 1 or type(cursor[0]) is not int or cursor[0] < 0:
-        raise constraint("nextToken", "Invalid token")
-    return cursor[0]

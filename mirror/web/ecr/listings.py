@@ -6,9 +6,9 @@ Source: ECR.md 1.3, "ListImages" and "Pagination". A page may end between two ta
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
-from mirror.aws.errors import constraint
 from mirror.oci.names import Repository
 from mirror.store.images import Image, Images, Status
+from mirror.web.ecr.paging import invalid_token
 
 READ_AT_ONCE: Final = 100  # images: each has up to 1,000 tags
 
@@ -63,5 +63,5 @@ def _read_cursor(cursor: Sequence[Any] | None) -> tuple[str, str, str]:
     if cursor is None:
         return "", "", ""
     if len(cursor) != 3 or not all(isinstance(part, str) for part in cursor):
-        raise constraint("nextToken", "Invalid token")
+        raise invalid_token()
     return cursor[0], cursor[1], cursor[2]

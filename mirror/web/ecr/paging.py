@@ -25,13 +25,13 @@ def read_token(call: Call) -> list[Any] | None:
     if token is None:
         return None
     if len(token) > TOKEN_CHARS_MAX:
-        raise _invalid()
+        raise invalid_token()
     try:
         found = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
     except (binascii.Error, ValueError):
-        raise _invalid() from None
+        raise invalid_token() from None
     if not isinstance(found, list) or found[:2] != [call.service, call.operation]:
-        raise _invalid()
+        raise invalid_token()
     return found[2:]
 
 
@@ -51,8 +51,17 @@ def read_number(cursor: list[Any] | None) -> int:
     if cursor is None:
         return 0
     if len(cursor) != 1 or type(cursor[0]) is not int or cursor[0] < 0:
-        raise _invalid()
+        raise invalid_token()
     return int(cursor[0])
+
+
+def read_text(cursor: list[Any] | None) -> str:
+    """Return the one text that a cursor is, "" of the first page. Raises InvalidParameter."""
+    if cursor is None:
+        return ""
+    if len(cursor) != 1 or not isinstance(cursor[0], str):
+        raise invalid_token()
+    return cursor[0]
 
 
 def cut_page(call: Call, found: Iterable[T], key: Callable[[T], str]) -> tuple[list[T], str | None]:
@@ -66,9 +75,10 @@ def cut_page(call: Call, found: Iterable[T], key: Callable[[T], str]) -> tuple[l
     elif len(cursor) == 1 and isinstance(cursor[0], str):
         behind = [one for one in found if key(one) > cursor[0]]
     else:
-        raise _invalid()
+        raise invalid_token()
     return behind[:limit], make_token(call, [key(behind[limit - 1])]) if len(behind) > limit else None
 
 
-def _invalid() -> InvalidParameter:
+def invalid_token() -> InvalidParameter:
+    """Return the refusal of a token that is none of ours, or not of this operation."""
     return constraint("nextToken", "Invalid token")

@@ -7,14 +7,14 @@ cached repository it is the upstream's list, and nothing in it is believed to be
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from mirror.aws.errors import UnableToListUpstreamImageReferrers, ValidationFailed, constraint
+from mirror.aws.errors import UnableToListUpstreamImageReferrers, ValidationFailed
 from mirror.oci.digest import Digest, parse_digest
 from mirror.oci.errors import DigestInvalid, ManifestUnknown, UpstreamError
 from mirror.registry.discovery import Discovery
 from mirror.store.images import Images
 from mirror.web.aws.call import Call, Handler, Service
 from mirror.web.ecr.listings import read_status
-from mirror.web.ecr.paging import make_token, page_size, read_token
+from mirror.web.ecr.paging import make_token, page_size, read_text, read_token
 from mirror.web.ecr.subjects import Subject, Subjects
 
 PAGE_DEFAULT: Final = 20
@@ -36,7 +36,7 @@ class Referrers:
         """List what says of itself that it is about an image, by digest."""
         subject = self._subjects.of(call)
         wanted = call.input.get("filter", {})
-        after, limit = _read_after(read_token(call)), page_size(call, PAGE_DEFAULT)
+        after, limit = read_text(read_token(call)), page_size(call, PAGE_DEFAULT)
         found = await self._referrers(subject, _read_subject(call))
         found = [one for one in found if one["digest"] > after and _is_of(one, wanted.get("artifactTypes"))]
         status = read_status({"imageStatus": wanted.get("artifactStatus", "ACTIVE")})
@@ -95,11 +95,3 @@ def _read_subject(call: Call) -> Digest:
         raise ValidationFailed(
             f"1 validation error detected: Value at 'subjectId.imageDigest': {error.message}"
         ) from None
-
-
-def _read_after(cursor: Sequence[Any] | None) -> str:
-    if cursor is None:
-        return ""
-    if len(cursor) != 1 or not isinstance(cursor[0], str):
-        raise constraint("nextToken", "Invalid token")
-    return cursor[0]

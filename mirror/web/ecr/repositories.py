@@ -10,7 +10,6 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from mirror.aws.errors import constraint
 from mirror.oci.names import Registry, Repository
 from mirror.registry.repositories import Repositories
 from mirror.rules.mutability import check_settings
@@ -18,7 +17,7 @@ from mirror.rules.repositories import RepositorySettings, check_private_name
 from mirror.rules.resource_tags import check_tags
 from mirror.rules.routing import Routing
 from mirror.web.aws.call import Call, Handler, Service
-from mirror.web.ecr.paging import make_token, page_size, read_token
+from mirror.web.ecr.paging import invalid_token, make_token, page_size, read_token
 from mirror.web.ecr.scope import registry_of
 from mirror.web.ecr.shapes import Shapes, mutability, read_encryption, read_mutability, read_tags
 from mirror.web.ecr.subjects import Subjects
@@ -110,5 +109,5 @@ def _read_last(registry: Registry, cursor: Sequence[Any] | None) -> Repository |
         return None
     # It becomes a key of the index, in which NUL parts one thing from the next.
     if len(cursor) != 2 or not all(isinstance(part, str) and "\0" not in part for part in cursor):
-        raise constraint("nextToken", "Invalid token")
+        raise invalid_token()
     return Repository(registry, cursor[0], cursor[1])

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from mirror.aws.errors import RepositoryNotFound
 from mirror.oci.names import Repository
 from mirror.registry.configurations import Configurations
 from mirror.registry.repositories import Repositories
@@ -66,9 +67,7 @@ class Scanning:
         for name in dict.fromkeys(call.input["repositoryNames"]):
             repository = self._repositories.find(registry, name)
             if repository is None:
-                reason = (
-                    f"The repository with name '{name}' does not exist in the registry with id '{registry.account}'"
-                )
+                reason = RepositoryNotFound(name, registry).message
                 failures.append(
                     {"repositoryName": name, "failureCode": "REPOSITORY_NOT_FOUND", "failureReason": reason}
                 )

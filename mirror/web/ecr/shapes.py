@@ -12,7 +12,7 @@ from mirror.oci.names import Repository
 from mirror.registry.repositories import Repositories
 from mirror.rules.hosts import Hosts
 from mirror.rules.mutability import IMMUTABLE_WITH_EXCLUSION, MUTABLE, MUTABLE_WITH_EXCLUSION
-from mirror.rules.repositories import AES256, RepositorySettings
+from mirror.rules.repositories import AES256
 
 _WITH_EXCLUSION: Final = (MUTABLE_WITH_EXCLUSION, IMMUTABLE_WITH_EXCLUSION)
 
@@ -28,9 +28,9 @@ class Shapes:
     def arn(self, repository: Repository) -> str:
         return repository_arn(repository.registry, self._region, self._repositories.name(repository))
 
-    def repository(self, repository: Repository, settings: RepositorySettings | None = None) -> dict[str, Any]:
+    def repository(self, repository: Repository) -> dict[str, Any]:
         """Write a Repository. Raises RepositoryNotFound."""
-        settings = settings or self._repositories.settings(repository)
+        settings = self._repositories.settings(repository)
         name = self._repositories.name(repository)
         return {
             "repositoryArn": self.arn(repository),
@@ -78,8 +78,8 @@ def tags(pairs: Mapping[str, str]) -> list[dict[str, str]]:
 
 
 def read_tags(given: Iterable[Mapping[str, str]]) -> list[tuple[str, str]]:
-    """Read a TagList."""
-    return [(tag["Key"], tag["Value"]) for tag in given]
+    """Read a TagList; of a public one, whose model wants neither, what is absent is ""."""
+    return [(tag.get("Key", ""), tag.get("Value", "")) for tag in given]
 
 
 def read_tag_map(given: Iterable[Mapping[str, str]]) -> dict[str, str]:

@@ -6,7 +6,8 @@ Source: ECR.md 1.3: an unknown image is ImageNotFoundException, an id that names
 from dataclasses import dataclass
 
 from mirror.aws.errors import ImageNotFound, constraint, image_id
-from mirror.registry.image_ids import ImageFailure, ImageId, find_image
+from mirror.oci.names import Repository
+from mirror.registry.image_ids import ImageFailure, ImageId, find_image, not_found
 from mirror.store.images import Image, Images
 from mirror.store.index import Index
 from mirror.web.aws.call import Call
@@ -46,16 +47,23 @@ class SingleImages:
         """Return the image that a call names. Raises RepositoryNotFound, ImageNotFound, InvalidParameter."""
         subject, asked = self._subjects.of(call), read_image_id(call.input["imageId"])
         try:
-            digest = find_image(self._index, subject.repository, asked)
+            image = await find_row(self._index, self._images, subject.repository, asked)
         except ImageFailure as failure:
             if failure.code in ("MissingDigestAndTag", "InvalidImageDigest"):
                 raise constraint("imageId", failure.reason) from None
-            raise _unknown(subject, asked) from None
-        image = (await self._images.find(subject.repository, [digest])).get(digest)
-        if image is None:
-            raise _unknown(subject, asked)
+            raise unknown(subject, asked) from None
         return SingleImage(subject, asked, image)
 
 
-def _unknown(subject: Subject, asked: ImageId) -> ImageNotFound:
+async def find_row(index: Index, images: Images, repository: Repository, asked: ImageId) -> Image:
+    """Return an image that `repository` has, with all that is known of it. Raises ImageFailure."""
+    digest = find_image(index, repository, asked)
+    image = (await images.find(repository, [digest])).get(digest)
+    if image is None:
+        not_found()
+    return image
+
+
+def unknown(subject: Subject, asked: ImageId) -> ImageNotFound:
+    """Return the refusal of a whole call for an image that is not there."""
     return ImageNotFound(asked.digest, asked.tag, subject.name, subject.registry)

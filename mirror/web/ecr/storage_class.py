@@ -10,13 +10,14 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from mirror.aws.errors import ImageNotFound, ImageStorageClassUpdateNotSupported, ValidationFailed
-from mirror.registry.image_ids import ImageFailure, find_image
+from mirror.aws.errors import ImageStorageClassUpdateNotSupported, ValidationFailed
+from mirror.registry.image_ids import ImageFailure, ImageId
 from mirror.store.images import Image, Images, Status
 from mirror.store.index import Index
 from mirror.web.aws.call import Call, Handler, Service
 from mirror.web.ecr.deletion import referenced
 from mirror.web.ecr.image_ids import image_id, read_image_id
+from mirror.web.ecr.single_images import find_row, unknown
 from mirror.web.ecr.subjects import Subject, Subjects
 
 _STATUSES: Final[Mapping[str, Status]] = {"ARCHIVE": "ARCHIVED", "STANDARD": "ACTIVE"}
@@ -35,30 +36,25 @@ class StorageClass:
 
     async def update_image_storage_class(self, call: Call) -> dict[str, Any]:
         """Archive or restore an image."""
-        subject = self._subjects.of(call)
-        image = await self._image(subject, call)
+        subject, asked = self._subjects.of(call), read_image_id(call.input["imageId"])
+        image = await self._image(subject, asked)
         status = _STATUSES[call.input["targetStorageClass"]]
         await self._check(subject, image, status)
         if not await self._images.set_status(subject.repository, image.digest, status, time.time()):
-            raise _unknown(subject, call)
+            raise unknown(subject, asked)
         return {
             **subject.shape,
-            "imageId": image_id(image.digest, read_image_id(call.input["imageId"]).tag),
+            "imageId": image_id(image.digest, asked.tag),
             "imageStatus": "ARCHIVED" if status == "ARCHIVED" else "ACTIVATING",
         }
 
-    async def _image(self, subject: Subject, call: Call) -> Image:
-        asked = read_image_id(call.input["imageId"])
+    async def _image(self, subject: Subject, asked: ImageId) -> Image:
         try:
-            digest = find_image(self._index, subject.repository, asked)
+            return await find_row(self._index, self._images, subject.repository, asked)
         except ImageFailure as failure:
             if failure.code in ("MissingDigestAndTag", "InvalidImageDigest", "InvalidImageTag"):
                 raise ValidationFailed(failure.reason) from None
-            raise _unknown(subject, call) from None
-        found = await self._images.find(subject.repository, [digest])
-        if digest not in found:
-            raise _unknown(subject, call)
-        return found[digest]
+            raise unknown(subject, asked) from None
 
     async def _check(self, subject: Subject, image: Image, status: Status) -> None:
         if image.status == status:
@@ -72,8 +68,3 @@ class StorageClass:
         lists = await self._images.lists_of(subject.repository, image.digest)
         if lists:
             raise ImageStorageClassUpdateNotSupported(referenced(lists))
-
-
-def _unknown(subject: Subject, call: Call) -> ImageNotFound:
-    asked = read_image_id(call.input["imageId"])
-    return ImageNotFound(asked.digest, asked.tag, subject.name, subject.registry)

@@ -10,13 +10,12 @@ from typing import Any, Final
 from aiohttp import web
 
 from mirror.aws.arns import ACCOUNT
-from mirror.aws.errors import InvalidParameter
 from mirror.oci.digest import digest_of
 from mirror.oci.errors import NotFound
 from mirror.oci.names import Registry
 from mirror.registry.gallery import Gallery
 from mirror.registry.repositories import Repositories
-from mirror.rules.repositories import check_public_name
+from mirror.rules.repositories import is_public_name
 from mirror.web.aws.call import Call, Handler, Service
 from mirror.web.distribution import answer, is_same, not_modified
 from mirror.web.ecr.subjects import Subjects
@@ -79,11 +78,8 @@ class Logos:
 
     async def _find(self, path: str) -> bytes:
         account, _, name = path.partition("/")
-        try:
-            check_public_name(name)
-        except InvalidParameter:
-            account = ""
-        repository = self._repositories.find(Registry(account, public=True), name) if _is_account(account) else None
+        is_there = _is_account(account) and is_public_name(name)
+        repository = self._repositories.find(Registry(account, public=True), name) if is_there else None
         data = await self._gallery.logo(repository) if repository else None
         if data is None:
             raise NotFound("there is no such logo")

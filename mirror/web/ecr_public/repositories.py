@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from mirror.aws.errors import constraint
 from mirror.oci.names import Registry, Repository
 from mirror.registry.gallery import Gallery, check_edit
 from mirror.registry.public_registries import PublicRegistries
@@ -16,7 +15,8 @@ from mirror.registry.repositories import Repositories
 from mirror.rules.repositories import RepositorySettings, check_public_name
 from mirror.rules.resource_tags import check_tags
 from mirror.web.aws.call import Call, Handler, Service
-from mirror.web.ecr.paging import make_token, page_size, read_token
+from mirror.web.ecr.paging import invalid_token, make_token, page_size, read_token
+from mirror.web.ecr.shapes import read_tags
 from mirror.web.ecr.subjects import RegistryOf
 from mirror.web.ecr_public.shapes import Shapes, read_catalog_edit
 
@@ -49,7 +49,7 @@ class PublicRepositories:
         """Make a repository of the caller's account, and describe it in the gallery."""
         registry, name = self._registry_of(call), call.input["repositoryName"]
         check_public_name(name)
-        tags = check_tags((tag.get("Key", ""), tag.get("Value", "")) for tag in call.input.get("tags", ()))
+        tags = check_tags(read_tags(call.input.get("tags", ())))
         edit, logo = read_catalog_edit(call.input.get("catalogData", {}))
         check_edit(edit, logo)
         await self._registries.ensure(registry)
@@ -85,5 +85,5 @@ def _read_last(registry: Registry, cursor: Sequence[Any] | None) -> Repository |
         [name] = cursor
         check_public_name(name)
     except (ValueError, TypeError):
-        raise constraint("nextToken", "Invalid token") from None
+        raise invalid_token() from None
     return Repository(registry, "", name)

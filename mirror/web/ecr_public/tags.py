@@ -9,16 +9,17 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from mirror.aws.arns import parse_arn
-from mirror.aws.errors import InvalidParameter, RepositoryNotFound, constraint
+from mirror.aws.errors import RepositoryNotFound, constraint
 from mirror.oci.names import Registry, Repository
 from mirror.registry.repositories import Repositories
-from mirror.rules.repositories import check_public_name
+from mirror.rules.repositories import is_public_name
 from mirror.rules.resource_tags import check_tags, merge, untag
 from mirror.store.images import Images
 from mirror.web.aws.call import Call, Handler, Service
 from mirror.web.ecr.image_details import described
 from mirror.web.ecr.listings import list_image_ids
 from mirror.web.ecr.paging import make_token, page_size, read_token
+from mirror.web.ecr.shapes import read_tags, tags
 from mirror.web.ecr.subjects import Subjects
 
 _RESOURCE: Final = "repository/"
@@ -39,7 +40,7 @@ class PublicTags:
 
     async def tag_resource(self, call: Call) -> dict[str, Any]:
         """Add tags; one that is there gets the new value."""
-        added = check_tags((tag.get("Key", ""), tag.get("Value", "")) for tag in call.input["tags"])
+        added = check_tags(read_tags(call.input["tags"]))
         await self._repositories.change(
             self._repository(call), lambda settings: replace(settings, tags=merge(settings.tags, added))
         )
@@ -55,8 +56,7 @@ class PublicTags:
 
     async def list_tags_for_resource(self, call: Call) -> dict[str, Any]:
         """List the tags."""
-        tags = self._repositories.settings(self._repository(call)).tags
-        return {"tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+        return {"tags": tags(self._repositories.settings(self._repository(call)).tags)}
 
     def _repository(self, call: Call) -> Repository:
         """Return what the ARN names. Raises InvalidParameter, RepositoryNotFound."""
@@ -66,18 +66,9 @@ class PublicTags:
         if not arn.resource.startswith(_RESOURCE):
             raise constraint("resourceArn", "Invalid ARN")
         registry, name = Registry(arn.account, public=True), arn.resource.removeprefix(_RESOURCE)
-        if not _is_name(name):
+        if not is_public_name(name):
             raise RepositoryNotFound(name, registry)
         return self._repositories.get(registry, name)
-
-
-def _is_name(text: str) -> bool:
-    """Tell whether a text can be a repository's name: only those are looked up."""
-    try:
-        check_public_name(text)
-    except InvalidParameter:
-        return False
-    return True
 
 
 class ImageTags:
