@@ -1,16 +1,22 @@
 """What only several settings together can get wrong, and the files that settings name: they are opened, never kept."""
 
 import ssl
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Final, TypeVar
 
 from mirror.config.faults import Faults, nearest
 from mirror.config.settings import Region, Server, Settings, Webhook
 from mirror.oci.errors import NameInvalid
 from mirror.oci.names import parse_name
 from mirror.registry.events import TYPES
+from mirror.rules.destinations import DestinationRule
 from mirror.rules.routing import UpstreamRule
+from mirror.rules.syncing import SyncRule
 
+WORKERS_MAX: Final = 64  # of one place: more are no faster, and are called abuse there
+
+T = TypeVar("T")
 Found = Iterator[tuple[str, str]]  # key below the table, and what is wrong with it
 
 
@@ -18,15 +24,19 @@ def across(settings: Settings, faults: Faults) -> None:
     """Note every fault that stands between settings."""
     for key, message in _server(settings.server):
         faults.add(f"server.{key}", message)
-    for number, region in enumerate(settings.regions):
-        for key, message in _region(region, settings.regions[:number], settings.registry.region):
-            faults.add(f"region[{number}].{key}", message)
-    for number, hook in enumerate(settings.webhooks):
-        for key, message in _webhook(hook, settings.webhooks[:number]):
-            faults.add(f"webhook[{number}].{key}", message)
-    for number, rule in enumerate(settings.upstreams):
-        for key, message in (*_upstream(rule), *_among(rule, settings.upstreams[:number])):
-            faults.add(f"upstream[{number}].{key}", message)
+    own = settings.registry.region
+    _each("region", settings.regions, lambda one, others: _region(one, others, own), faults)
+    _each("destination", settings.destinations, _destination, faults)
+    _each("sync", settings.syncs, _sync, faults)
+    _each("webhook", settings.webhooks, _webhook, faults)
+    _each("upstream", settings.upstreams, _upstream, faults)
+
+
+def _each(table: str, items: Sequence[T], check: Callable[[T, Sequence[T]], Found], faults: Faults) -> None:
+    """Note the faults of each table of a list, seen with those before it."""
+    for number, one in enumerate(items):
+        for key, message in check(one, items[:number]):
+            faults.add(f"{table}[{number}].{key}", message)
 
 
 def _server(server: Server) -> Found:
@@ -51,19 +61,47 @@ def _tls(certificate: str, key: str) -> Found:
             yield "tls", "certificate and key are not a pair of PEM files that belong together, without a password"
 
 
-def _region(region: Region, others: Iterable[Region], own: str) -> Found:
+def _region(region: Region, others: Sequence[Region], own: str) -> Found:
     if region.name and region.name == own:
         yield "name", f"{own} is this node's own region"
     for number, other in enumerate(others):
         if (region.name, region.account) == (other.name, other.account):
             yield "name", f"region[{number}] is the way to {region.name} for this account already"
+    yield from _workers(region.workers)
     if region.secret_file:
         yield from _readable("secret_file", region.secret_file)
     if region.ca_file:
         yield from _authorities("ca_file", region.ca_file)
 
 
-def _webhook(hook: Webhook, others: Iterable[Webhook]) -> Found:
+def _destination(rule: DestinationRule, others: Sequence[DestinationRule]) -> Found:
+    yield from _named_once("destination", rule.name, [other.name for other in others])
+    yield from _workers(rule.workers)
+    yield from _credential(rule.username, rule.password_file)
+    if rule.ca_file:
+        yield from _authorities("ca_file", rule.ca_file)
+
+
+def _sync(rule: SyncRule, others: Sequence[SyncRule]) -> Found:
+    yield from _named_once("sync", rule.name, [other.name for other in others])
+    if not rule.repositories and not rule.images:
+        yield "repositories", "is required, or images"
+    for image in rule.images:
+        if "*" in image or image.startswith("!"):
+            yield "images", f"{image!r} is a pattern: those are for repositories and tags"
+
+
+def _named_once(table: str, name: str, others: Sequence[str]) -> Found:
+    if name and name in others:
+        yield "name", f"{name!r} is the name of {table}[{others.index(name)}] too"
+
+
+def _workers(count: int) -> Found:
+    if not 0 < count <= WORKERS_MAX:
+        yield "workers", f"a number from 1 to {WORKERS_MAX} is wanted"
+
+
+def _webhook(hook: Webhook, others: Sequence[Webhook]) -> Found:
     for number, other in enumerate(others):
         if hook.url == other.url:
             # One URL is one receiver, which remembers how far it was told: a second one would move the first one on.
@@ -75,20 +113,25 @@ def _webhook(hook: Webhook, others: Iterable[Webhook]) -> Found:
         yield from _readable("secret_file", hook.secret_file)
 
 
-def _upstream(rule: UpstreamRule) -> Found:
+def _upstream(rule: UpstreamRule, others: Sequence[UpstreamRule]) -> Found:
     if rule.name and not rule.prefix and not _is_name(rule.name):
         yield "name", f"{rule.name!r} cannot be a path prefix: give this upstream a prefix of its own"
-    if rule.username and not rule.password_file:
-        yield "username", "password_file is wanted with it"
-    if rule.password_file:
-        if not rule.username:
-            yield "password_file", "username is wanted with it"
-        yield from _readable("password_file", rule.password_file)
+    yield from _credential(rule.username, rule.password_file)
     if rule.ca_file:
         yield from _authorities("ca_file", rule.ca_file)
+    yield from _among(rule, others)
 
 
-def _among(rule: UpstreamRule, others: Iterable[UpstreamRule]) -> Found:
+def _credential(username: str, password_file: str) -> Found:
+    if username and not password_file:
+        yield "username", "password_file is wanted with it"
+    if password_file:
+        if not username:
+            yield "password_file", "username is wanted with it"
+        yield from _readable("password_file", password_file)
+
+
+def _among(rule: UpstreamRule, others: Sequence[UpstreamRule]) -> Found:
     for number, other in enumerate(others):
         if rule.name and rule.name == other.name:
             yield "name", f"{rule.name!r} is the name of upstream[{number}] too"

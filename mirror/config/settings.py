@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 from mirror.oci.names import Registry
+from mirror.rules.destinations import WORKERS, DestinationRule
 from mirror.rules.routing import UpstreamRule
+from mirror.rules.syncing import SyncRule
 from mirror.telemetry import LogFormat, LogLevel
 
 Action = Literal["pull", "push", "delete"]
@@ -128,6 +130,16 @@ class Region:
     secret_file: str
     account: str = ""
     ca_file: str = ""
+    workers: int = WORKERS
+    bytes_s_max: int = 0
+    windows: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Replication:
+    """`[replication]`: what holds for all that the node sends to other places, and fetches before it is asked for."""
+
+    bytes_s_max: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +175,10 @@ class Settings:
     iam: Iam = Iam()
     hosts: tuple[Host, ...] = ()
     webhooks: tuple[Webhook, ...] = ()
+    replication: Replication = Replication()
     regions: tuple[Region, ...] = ()
+    destinations: tuple[DestinationRule, ...] = ()
+    syncs: tuple[SyncRule, ...] = ()
     upstreams: tuple[UpstreamRule, ...] = UPSTREAMS_DEFAULT
 
     @property

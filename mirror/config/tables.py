@@ -6,9 +6,23 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 from mirror.config.faults import Faults, nearest
-from mirror.config.settings import Access, Home, Host, Iam, Log, Region, Server, Settings, Storage, Webhook
+from mirror.config.settings import (
+    Access,
+    Home,
+    Host,
+    Iam,
+    Log,
+    Region,
+    Replication,
+    Server,
+    Settings,
+    Storage,
+    Webhook,
+)
 from mirror.config.words import KINDS, WORDS, said
+from mirror.rules.destinations import DestinationRule
 from mirror.rules.routing import UpstreamRule
+from mirror.rules.syncing import SyncRule
 
 TABLES: Final[Mapping[str, type]] = {
     "server": Server,
@@ -17,12 +31,20 @@ TABLES: Final[Mapping[str, type]] = {
     "log": Log,
     "registry": Home,
     "iam": Iam,
+    "replication": Replication,
 }
-LISTS: Final[Mapping[str, type]] = {"host": Host, "webhook": Webhook, "region": Region}
+LISTS: Final[Mapping[str, type]] = {
+    "host": Host,
+    "webhook": Webhook,
+    "region": Region,
+    "destination": DestinationRule,
+    "sync": SyncRule,
+}
 _FILES: Final = frozenset(
     {
         *("storage.root", "upstream.password_file", "upstream.ca_file", "tls.certificate", "tls.key"),
         *("iam.file", "webhook.secret_file", "log.audit", "region.secret_file", "region.ca_file"),
+        *("destination.password_file", "destination.ca_file"),
     }
 )
 _NO_PASSWORDS: Final = "a password never stands in this file: write it into one of its own and name that password_file"

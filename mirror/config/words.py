@@ -14,16 +14,19 @@ from mirror.aws.arns import ACCOUNT
 from mirror.config.settings import Listen, parse_listen
 from mirror.oci.errors import NameInvalid
 from mirror.oci.names import parse_name
+from mirror.rules import patterns, windows
 from mirror.rules.identities import is_key_id
 from mirror.rules.routing import DOCKER_HUB
 
 NAME_CHARS_MAX: Final = 80  # an upstream's name stands before each repository name in the index, whose keys are short
+WHOLE_MAX: Final = 2**53  # what every reader of numbers keeps exactly
 GLOB_CHARS_MAX: Final = 256  # a tag has 128 characters at most; a longer pattern matches nothing that a shorter cannot
 _NAME: Final = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?::[0-9]{1,5})?")
 _REGION: Final = re.compile(r"[a-z0-9-]{2,25}")  # as the ECR API has it
 _DOMAIN: Final = re.compile(r"[a-z0-9]+(?:[.-]+[a-z0-9]+)*")
 HOST_CHARS_MAX: Final = 253  # RFC 1035 section 2.3.4
 _PLATFORM: Final = re.compile(r"[a-z0-9]+/[a-z0-9]+(?:/[a-z0-9.]+)?")
+_OWN_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]+|[0-9a-fA-F:.]+")
 _HUB_HOSTS: Final = frozenset({"registry-1.docker.io", "index.docker.io", "registry.hub.docker.com", "hub.docker.com"})
 
@@ -53,6 +56,15 @@ def seconds(value: object) -> float:
     return float(value)
 
 
+def whole(value: object) -> int:
+    """Read a whole number, zero or more."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _unwanted("a whole number", value)
+    if not 0 <= value <= WHOLE_MAX:
+        raise ValueError(f"a whole number from 0 to {WHOLE_MAX} is wanted")
+    return value
+
+
 def path(value: object) -> Path:
     """Read a path."""
     if not text(value):
@@ -69,6 +81,7 @@ KINDS: Final[Mapping[object, Callable[[object], Any]]] = {
     str: text,
     bool: flag,
     float: seconds,
+    int: whole,
     Path: path,
     Listen: listen,
 }
@@ -158,6 +171,34 @@ def access_key(value: str) -> str:
     return value
 
 
+def own_name(value: str) -> str:
+    """Read the name of a destination or of what is synchronized: by it commands and metrics speak of it."""
+    if not _OWN_NAME.fullmatch(value):
+        raise ValueError(
+            f"{value!r} is not a name of 1 to 64 lower-case letters, digits, dots, hyphens and underscores"
+        )
+    return value
+
+
+def pattern(value: str) -> str:
+    """Read a pattern of names or tags."""
+    patterns.compiled(value.removeprefix("!"))
+    return value
+
+
+def window(value: str) -> str:
+    """Read a window of time."""
+    list(windows.spans(value))
+    return value
+
+
+def names(value: str) -> str:
+    """Read a pattern of repositories to fetch: what a name begins with says where."""
+    if value.startswith(("re:", "semver:", "*")):
+        raise ValueError("a repository is wanted, or a pattern with * that begins with its upstream: quay.io/team/*")
+    return pattern(value)
+
+
 # By table and key; a key of a list has its items read.
 WORDS: Final[Mapping[str, Callable[[str], str]]] = {
     "server.public_url": public_url,
@@ -177,6 +218,22 @@ WORDS: Final[Mapping[str, Callable[[str], str]]] = {
     "region.url": upstream_url,
     "region.access_key": access_key,
     "region.account": own_account,
+    "region.windows": window,
+    "destination.name": own_name,
+    "destination.url": upstream_url,
+    "destination.account": own_account,
+    "destination.repositories": pattern,
+    "destination.tags": pattern,
+    "destination.strip": prefix,
+    "destination.prefix": prefix,
+    "destination.platforms": platform,
+    "destination.windows": window,
+    "sync.name": own_name,
+    "sync.repositories": names,
+    "sync.images": names,
+    "sync.tags": pattern,
+    "sync.platforms": platform,
+    "sync.windows": window,
 }
 
 

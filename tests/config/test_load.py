@@ -261,3 +261,61 @@ def test_a_file_that_is_no_text_is_one_plain_fault(tmp_path: Path) -> None:
 def test_a_bad_address_of_the_command_line_is_a_fault_too() -> None:
     with pytest.raises(ConfigInvalid, match=r"^--listen: 'x' is not HOST:PORT"):
         load(None, listen=["x"])
+
+
+PLACES = """
+[replication]
+bytes_s_max = 1_000_000
+[[destination]]
+name = "backup"
+url = "https://registry.example.org"
+repositories = ["team/*"]
+tags = ["semver:>=1", "!*-rc*"]
+windows = ["mon-fri 22:00-06:00"]
+[[sync]]
+name = "base"
+repositories = ["quay.io/team/*"]
+images = ["docker.io/library/nginx:1.27"]
+newest = 3
+every_s = 3600
+"""
+
+
+def test_destinations_and_syncs_are_read(write: Write) -> None:
+    """Issue 4, section 3: `[[destination]]` and `[[sync]]`."""
+    settings = load(write(PLACES))
+    (destination,), (sync,) = settings.destinations, settings.syncs
+    assert (destination.name, destination.tags) == ("backup", ("semver:>=1", "!*-rc*"))
+    assert (sync.newest, sync.every_s, sync.images) == (3, 3600.0, ("docker.io/library/nginx:1.27",))
+    assert settings.replication.bytes_s_max == 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ('"team/*"', '"re:("', "7: destination[0].repositories: not a regular expression: missing ): ("),
+        ("semver:>=1", "semver:x y", "8: destination[0].tags: 'x y' is not a range of versions, such as >=1.2 <2"),
+        ("22:00-06:00", "22-06", "9: destination[0].windows: 'mon-fri 22-06' is not a window, such as 22:00-06:00"),
+        ("1_000_000", "1.5", "3: replication.bytes_s_max: a whole number is wanted, not a float"),
+        ("newest = 3", "newest = -3", "14: sync[0].newest: a whole number from 0 to 9007199254740992 is wanted"),
+        ("quay.io/team/*", "*/app", "12: sync[0].repositories: a repository is wanted, or a pattern with *"),
+        ("nginx:1.27", "nginx:*", "13: sync[0].images: 'docker.io/library/nginx:*' is a pattern"),
+        ("newest = 3", "workers = 3", "14: sync[0].workers: unknown key"),
+        ("[[sync]]", "workers = 0\n[[sync]]", "10: destination[0].workers: a number from 1 to 64 is wanted"),
+        ('name = "base"', 'name = "Base!"', "11: sync[0].name: 'Base!' is not a name of 1 to 64 lower-case letters"),
+    ],
+)
+def test_a_fault_of_a_destination_or_a_sync_is_named(write: Write, old: str, new: str, fault: str) -> None:
+    """README, bad input: every fault with its line and key."""
+    assert PLACES.count(old) == 1
+    assert faults(write(PLACES.replace(old, new)))[0].startswith(fault)
+
+
+def test_names_of_destinations_and_syncs_are_given_once(write: Write) -> None:
+    """By its name a command speaks of it."""
+    twice = PLACES + PLACES.replace("[replication]\nbytes_s_max = 1_000_000", "")
+    said = faults(write(twice))
+    assert [one.partition(": ")[2] for one in said] == [
+        "destination[1].name: 'backup' is the name of destination[0] too",
+        "sync[1].name: 'base' is the name of sync[0] too",
+    ]
