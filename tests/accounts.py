@@ -26,7 +26,8 @@ from signing import signed
 from mirror.config.settings import Home, Iam
 from mirror.node.assembly import House
 from mirror.oci.names import Registry, Repository
-from mirror.registry.authority import ACCOUNT_SETTING, REGISTRY_POLICY, SCOPE
+from mirror.registry.account_settings import ACCOUNT_SETTING, SCOPE
+from mirror.registry.authority import REGISTRY_POLICY
 from mirror.registry.identities.callers import Credential
 from mirror.store.documents import Edit
 

@@ -17,6 +17,7 @@ from stores import opened
 
 from mirror.aws.errors import UnrecognizedClient
 from mirror.registry.audit import Audit
+from mirror.registry.authority import Authority
 from mirror.registry.identities import Identities, Passwords, open_seals
 from mirror.registry.policies import RepositoryPolicies
 from mirror.registry.repositories import Repositories
@@ -100,10 +101,10 @@ def _ecr(store: Store, identities: Identities) -> Mapping[Any, Any]:
     repositories = Repositories(store.index, store.catalog, store.documents, routing)
     subjects = Subjects(repositories, registry_of)
     shapes = Shapes(repositories, Hosts(HOME, REGION, "localhost"), REGION)
-    policies = RepositoryPolicies(repositories, store.index, store.documents, identities, routing, region=REGION)
+    authority = Authority(store.index, store.documents, identities, routing, region=REGION, anonymous=frozenset())
     return {
         **PrivateRepositories(subjects, repositories, routing, shapes).handlers(),
-        **Policies(subjects, policies).handlers(),
+        **Policies(subjects, RepositoryPolicies(repositories, authority)).handlers(),
         **ImageDetails("ecr", subjects, store.index, store.images).handlers(),
         **Deletion("ecr", subjects, store.index, store.images).handlers(),
     }

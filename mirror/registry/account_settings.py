@@ -9,10 +9,11 @@ from typing import Final
 
 from mirror.aws.errors import ValidationFailed
 from mirror.oci.names import Registry
-from mirror.registry.authority import ACCOUNT_SETTING, SCOPE
-from mirror.registry.push import BLOB_MOUNTING
 from mirror.store.documents import Documents, Edit
 
+ACCOUNT_SETTING: Final = "account.setting"  # the kind of document; its name is the setting's
+SCOPE: Final = "REGISTRY_POLICY_SCOPE"
+BLOB_MOUNTING: Final = "BLOB_MOUNTING"
 BASIC_SCAN_TYPE: Final = "BASIC_SCAN_TYPE_VERSION"
 
 # The values that there are, the one that holds unless another was put first.

@@ -15,6 +15,7 @@ from mirror.aws.arns import repository_arn
 from mirror.aws.errors import AccessDenied
 from mirror.aws.principals import Principal
 from mirror.oci.names import Registry, Repository
+from mirror.registry.account_settings import SCOPE, AccountSettings
 from mirror.registry.parsed_policies import ParsedPolicies
 from mirror.rules.access import Decision, Policy, Question, decide, refusal
 from mirror.rules.access.actions import REGISTRY_V1_ACTIONS
@@ -23,9 +24,7 @@ from mirror.rules.routing import Routing
 from mirror.store.documents import Documents
 from mirror.store.index import Index
 
-REGISTRY_POLICY: Final = "registry.policy"  # kinds of documents
-ACCOUNT_SETTING: Final = "account.setting"
-SCOPE: Final = "REGISTRY_POLICY_SCOPE"
+REGISTRY_POLICY: Final = "registry.policy"  # the kind of document
 DECISIONS_MAX: Final = 20_000  # some 10 MiB; emptied when full
 
 _PULLS: Final = frozenset(
@@ -75,17 +74,17 @@ class Authority:
         *,
         region: str,
         anonymous: AbstractSet[str],
-        policies: ParsedPolicies | None = None,
     ) -> None:
         self.region = region
         self._index = index
         self._documents = documents
+        self._account_settings = AccountSettings(documents)
         self._identities = identities
         self._routing = routing
         self._anonymous = anonymous
         self._known: dict[tuple[Principal, str, Repository], Decision] = {}
         self._known_generation = -1
-        self._policies = policies or ParsedPolicies()
+        self._policies = ParsedPolicies()
 
     @property
     def generation(self) -> int:
@@ -114,11 +113,25 @@ class Authority:
             said = refusal(self._question(principal, action, repository, {}), decision)
             raise AccessDenied(said, explicit=decision.explicit)
 
-    def _decide(self, principal: Principal, action: str, repository: Repository, now: Circumstances) -> Decision:
+    def settings(self, repository: Repository) -> RepositorySettings | None:
+        """Return what a repository is set to, and decided by; None when it is not there."""
         found = self._index.settings(repository)
-        settings = read_settings(found) if found is not None else None
+        return read_settings(found) if found is not None else None
+
+    def decide_as(
+        self,
+        principal: Principal,
+        action: str,
+        repository: Repository,
+        settings: RepositorySettings | None,
+        now: Circumstances,
+    ) -> Decision:
+        """Decide by policies alone, as if `repository` were set so: what is open to everybody does not count."""
         question = self._question(principal, action, repository, self._context(settings, now))
-        decision = self._put(question, repository.registry, settings)
+        return self._put(question, repository.registry, settings)
+
+    def _decide(self, principal: Principal, action: str, repository: Repository, now: Circumstances) -> Decision:
+        decision = self.decide_as(principal, action, repository, self.settings(repository), now)
         if not decision.allowed and not decision.explicit and self._is_open(action, repository):
             return Decision(allowed=True, reason="", volatile=decision.volatile)
         return decision
@@ -147,8 +160,7 @@ class Authority:
 
         For the APIs: `repository` is what `resource` names where it exists.
         """
-        found = self._index.settings(repository) if repository is not None else None
-        settings = read_settings(found) if found is not None else None
+        settings = self.settings(repository) if repository is not None else None
         context = {**self._context(settings, now), **(extra or {})}
         question = Question(principal, action, resource, registry.account, context)
         decision = self._put(question, registry, settings)
@@ -168,7 +180,7 @@ class Authority:
         text = self._documents.get(registry, REGISTRY_POLICY)
         if text is None:
             return ()
-        if self._documents.get(registry, ACCOUNT_SETTING, SCOPE) == b"V1" and action not in REGISTRY_V1_ACTIONS:
+        if self._account_settings.get(registry, SCOPE) == "V1" and action not in REGISTRY_V1_ACTIONS:
             return ()
         return (self._policies.get(text.decode(), "registry-v2"),)
 

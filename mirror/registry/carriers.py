@@ -17,7 +17,6 @@ from mirror.oci.names import Registry, Repository
 from mirror.registry.authority import Circumstances
 from mirror.registry.manifests import NESTING_MAX, Manifests, read_manifest
 from mirror.registry.replicas import Replicas
-from mirror.store.entries import Member
 from mirror.store.files import Files
 from mirror.store.index import Index
 from mirror.store.replications import Order, Place
@@ -96,18 +95,13 @@ class HomeCarrier:
         found = await self._manifests.read(source, digest)
         if found is None:
             raise Gone
-        await self._put_children(source, target, found, depth)
         member, data = found
-        origin = f"{source.registry.account}/{self._replicas.region}"
-        await self._replicas.put(target, data, member.media_type, digest, tag, origin)
-
-    async def _put_children(
-        self, source: Repository, target: Repository, found: tuple[Member, bytes], depth: int
-    ) -> None:
-        member, data = found
-        for child in (await read_manifest(data, member.media_type)).manifests:
+        manifest = await read_manifest(data, member.media_type)
+        for child in manifest.manifests:
             if depth:
                 await self._put(source, target, child.digest, "", depth - 1)
+        origin = f"{source.registry.account}/{self._replicas.region}"
+        await self._replicas.put(target, digest, data, manifest, tag, origin)
 
 
 class PeerCarrier:

@@ -4,6 +4,7 @@ Source: ECR API reference, UploadLayerPart and CompleteLayerUpload; ECR.md 1.3, 
 are those of docker pushes: the same files, hashed as the bytes come, and finished without reading them again.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn
 from uuid import UUID
@@ -68,13 +69,17 @@ class Layers:
         self._images = images
         self._push = push
 
-    async def find(self, repository: Repository, digest: Digest) -> Layer | None:
-        """Return a layer that `repository` itself has; what others have is nobody's business here."""
-        entry = self._index.blob(digest)
-        if entry is None or not self._index.serves(repository, digest):
-            return None
-        media_type, status = await self._images.named_by_an_image(repository, digest) or ("", "ACTIVE")
-        return Layer(digest, entry.size, media_type, status == "ARCHIVED")
+    async def find_all(self, repository: Repository, digests: Sequence[Digest]) -> dict[Digest, Layer]:
+        """Return those layers that `repository` itself has; what others have is nobody's business here."""
+        index = self._index
+        entries = {digest: index.blob(digest) for digest in digests if index.serves(repository, digest)}
+        named = await self._images.named_by_images(repository, list(entries))
+        found: dict[Digest, Layer] = {}
+        for digest, entry in entries.items():
+            if entry is not None:
+                media_type, status = named.get(digest, ("", "ACTIVE"))
+                found[digest] = Layer(digest, entry.size, media_type, status == "ARCHIVED")
+        return found
 
     # Uploads.
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection
 from typing import Final
 
-from mirror.oci.digest import Digest, digest_of
+from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest, parse_manifest
 from mirror.oci.names import Repository
 from mirror.store.catalog import Catalog
@@ -35,20 +35,19 @@ class Manifests:
     async def keep(
         self,
         repository: Repository,
+        digest: Digest,
         data: bytes,
         manifest: Manifest,
         *,
-        algorithm: str = "sha256",
         tags: tuple[str, ...] = (),
         whole: bool = False,
         new_only: Collection[str] = (),
         origin: str = "",
-    ) -> Digest:
-        """Store a manifest and its tags; return its digest. When this returns, it survives a power cut.
+    ) -> None:
+        """Store a manifest, whose digest the caller has checked, and its tags. Then it survives a power cut.
 
         Raises TagTaken when one of `new_only` is there already.
         """
-        digest = digest_of(data, algorithm)
         await asyncio.to_thread(self._files.write, digest, data)
         await self._catalog.put_manifest(
             repository,
@@ -62,7 +61,6 @@ class Manifests:
             new_only=new_only,
             origin=origin,
         )
-        return digest
 
     async def read(self, repository: Repository, digest: Digest) -> tuple[Member, bytes] | None:
         """Return a manifest of `repository` and its bytes; None when the repository has none by that digest."""

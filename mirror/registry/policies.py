@@ -4,7 +4,7 @@ Source: ECR.md 2.1 and 2.2: Jackson's pretty style. What they decide is the auth
 """
 
 from collections.abc import Sequence
-from typing import Final, cast
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -16,38 +16,25 @@ from mirror.aws.errors import (
 )
 from mirror.aws.principals import Principal
 from mirror.oci.names import Registry, Repository
-from mirror.registry.authority import ACCOUNT_SETTING, REGISTRY_POLICY, SCOPE, Authority, Circumstances, Identities
+from mirror.registry.account_settings import SCOPE, AccountSettings
+from mirror.registry.authority import REGISTRY_POLICY, Authority, Circumstances
 from mirror.registry.repositories import Repositories
 from mirror.rules.access import PolicyInvalid, PolicyKind, parse_policy
 from mirror.rules.access.echo import pretty
-from mirror.rules.repositories import RepositorySettings, encode, read_settings
-from mirror.rules.routing import Routing
+from mirror.rules.repositories import RepositorySettings
 from mirror.store.documents import Documents, Edit
-from mirror.store.index import Index
 
 SET: Final = "ecr:SetRepositoryPolicy"
+PUBLIC_SET: Final = "ecr-public:SetRepositoryPolicy"
 _LOCKED_OUT: Final = "The policy would keep you from setting another one. Use force to set it anyway."
 
 
 class RepositoryPolicies:
-    """The policies of private repositories."""
+    """The policies of repositories; `set` is of private ones."""
 
-    def __init__(
-        self,
-        repositories: Repositories,
-        index: Index,
-        documents: Documents,
-        identities: Identities,
-        routing: Routing,
-        *,
-        region: str,
-    ) -> None:
+    def __init__(self, repositories: Repositories, authority: Authority) -> None:
         self._repositories = repositories
-        self._index = index
-        self._documents = documents
-        self._identities = identities
-        self._routing = routing
-        self._region = region
+        self._authority = authority
 
     def get(self, repository: Repository) -> str:
         """Return the policy, printed. Raises RepositoryPolicyNotFound, RepositoryNotFound."""
@@ -62,7 +49,7 @@ class RepositoryPolicies:
         """
         check_policy(text, "repository")
         if not force:
-            self._check_not_locked_out(repository, text, principal, now)
+            self.check_not_locked_out(repository, text, principal, now)
         await self._repositories.change(repository, lambda settings: replace(settings, policy=text))
         return pretty(text)
 
@@ -82,32 +69,16 @@ class RepositoryPolicies:
             raise RepositoryPolicyNotFound(self._repositories.name(repository), repository.registry)
         return settings.policy
 
-    def _check_not_locked_out(
-        self, repository: Repository, text: str, principal: Principal, now: Circumstances
-    ) -> None:
-        """Have an authority decide that knows the repository as it would be."""
-        proposed = cast("Index", _Proposed(self._index, repository, text))
-        authority = Authority(
-            proposed, self._documents, self._identities, self._routing, region=self._region, anonymous=frozenset()
-        )
-        if not authority.decide(principal, SET, repository, now).allowed:
+    def check_not_locked_out(self, repository: Repository, text: str, principal: Principal, now: Circumstances) -> None:
+        """Raise InvalidParameter where a policy would keep `principal` from setting another one.
+
+        The authority decides about the repository as it would be. Raises PolicyInvalid for a text that is no policy.
+        """
+        action = PUBLIC_SET if repository.registry.public else SET
+        settings = self._authority.settings(repository)
+        proposed = None if settings is None else replace(settings, policy=text)
+        if not self._authority.decide_as(principal, action, repository, proposed, now).allowed:
             raise constraint("PolicyText", _LOCKED_OUT)
-
-
-class _Proposed:
-    """The index, in as far as the authority asks it, with another policy of one repository."""
-
-    def __init__(self, index: Index, repository: Repository, policy: str) -> None:
-        self._index = index
-        self._repository = repository
-        self._policy = policy
-        self.claims = 0
-
-    def settings(self, repository: Repository) -> bytes | None:
-        found = self._index.settings(repository)
-        if found is None or repository != self._repository:
-            return found
-        return encode(replace(read_settings(found), policy=self._policy))
 
 
 class RegistryPolicies:
@@ -115,6 +86,7 @@ class RegistryPolicies:
 
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
+        self._account_settings = AccountSettings(documents)
 
     def get(self, registry: Registry) -> str:
         """Return the policy, printed. Raises RegistryPolicyNotFound."""
@@ -125,7 +97,7 @@ class RegistryPolicies:
 
     async def put(self, registry: Registry, text: str) -> str:
         """Set the policy; return it printed. Raises InvalidParameter for one that the account's scope has not."""
-        is_v1 = self._documents.get(registry, ACCOUNT_SETTING, SCOPE) == b"V1"
+        is_v1 = self._account_settings.get(registry, SCOPE) == "V1"
         check_policy(text, "registry-v1" if is_v1 else "registry-v2")
         await self._documents.write([Edit(registry, REGISTRY_POLICY, "", text.encode())])
         return pretty(text)

@@ -12,7 +12,7 @@ from typing import Final
 
 from mirror import telemetry
 from mirror.aws.errors import RepositoryNotFound
-from mirror.oci.digest import Digest
+from mirror.oci.digest import Digest, digest_of
 from mirror.oci.errors import (
     BlobUnknown,
     ManifestInvalid,
@@ -215,7 +215,8 @@ class PullManifests:
         except ManifestInvalid as error:
             raise UpstreamError(f"{source.repository}: upstream's manifest is refused: {error.message}") from None
         await self._repositories.make(source.repository, "PULL_THROUGH_CACHE")
-        digest = await self._manifests.keep(source.repository, data, manifest, algorithm=algorithm, tags=tags)
+        digest = digest_of(data, algorithm)
+        await self._manifests.keep(source.repository, digest, data, manifest, tags=tags)
         for follow in self.followers:
             follow(source, digest, manifest)
         return digest

@@ -5,7 +5,6 @@ Repositories that cache an upstream take no pushes: what they hold is decided el
 
 import time
 from dataclasses import dataclass
-from typing import Final
 
 from mirror.aws.errors import ImageTagAlreadyExists, LayersNotFound, ReferencedImagesNotFound
 from mirror.oci.digest import Digest, digest_of
@@ -18,7 +17,7 @@ from mirror.oci.errors import (
 )
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Reference, Registry, Repository
-from mirror.registry.authority import ACCOUNT_SETTING
+from mirror.registry.account_settings import BLOB_MOUNTING, AccountSettings
 from mirror.registry.manifests import Manifests, read_manifest
 from mirror.registry.repositories import Repositories
 from mirror.store.catalog import Catalog
@@ -27,8 +26,6 @@ from mirror.store.index import Index
 from mirror.store.mutations import TagTaken
 from mirror.store.upload import Upload
 from mirror.store.uploads import Uploads
-
-BLOB_MOUNTING: Final = "BLOB_MOUNTING"  # the account setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +49,7 @@ class Push:
         create_on_push: bool,
     ) -> None:
         self._repositories = repositories
-        self._documents = documents
+        self._account_settings = AccountSettings(documents)
         self._create_on_push = create_on_push
         self._index = index
         self._catalog = catalog
@@ -67,7 +64,7 @@ class Push:
 
     def mounts(self, registry: Registry) -> bool:
         """Tell whether a registry lets blobs be mounted; its account may have said no."""
-        return self._documents.get(registry, ACCOUNT_SETTING, BLOB_MOUNTING) != b"DISABLED"
+        return self._account_settings.get(registry, BLOB_MOUNTING) != "DISABLED"
 
     # Blobs.
 
@@ -102,8 +99,7 @@ class Push:
 
     async def sources(self, repository: Repository, digest: Digest) -> list[Repository]:
         """List the repositories of the same registry that a blob could be mounted from."""
-        found = await self._catalog.blob_repositories(digest)
-        return [source for source in found if source.registry == repository.registry]
+        return await self._catalog.blob_repositories(repository.registry, digest)
 
     def _serves(self, repository: Repository, digest: Digest) -> bool:
         """Tell whether a digest is a blob of `repository`; a manifest of it is none."""
@@ -115,32 +111,34 @@ class Push:
     async def put_manifest(
         self, repository: Repository, reference: Reference, data: bytes, content_type: str, tags: tuple[str, ...] = ()
     ) -> PushedManifest:
-        """Store a manifest under a tag or its digest. Raises ManifestInvalid, ManifestBlobUnknown, DigestInvalid."""
+        """Store a manifest under a tag or its digest. Raises ManifestInvalid, DigestInvalid, and as `keep_manifest`."""
         self._check_owned(repository)
         manifest = await read_manifest(data, content_type)
-        algorithm = "sha256"
-        if isinstance(reference, Digest):
-            algorithm = reference.algorithm
-            if digest_of(data, algorithm) != reference:
-                raise DigestInvalid(f"the manifest's bytes are {digest_of(data, algorithm)}, not {reference}")
-        else:
+        digest = digest_of(data, reference.algorithm if isinstance(reference, Digest) else "sha256")
+        if not isinstance(reference, Digest):
             tags = (reference, *tags)
-        self._check_parts(repository, manifest)
+        elif digest != reference:
+            raise DigestInvalid(f"the manifest's bytes are {digest}, not {reference}")
+        return await self.keep_manifest(repository, digest, data, manifest, tags)
+
+    async def keep_manifest(
+        self, repository: Repository, digest: Digest, data: bytes, manifest: Manifest, tags: tuple[str, ...]
+    ) -> PushedManifest:
+        """Store a manifest, whose digest the caller has checked, and its tags.
+
+        Raises Unsupported, LayersNotFound, ReferencedImagesNotFound, ImageTagAlreadyExists.
+        """
+        self._check_owned(repository)
+        self.check_parts(repository, manifest)
         await self._repositories.make(repository, "CREATE_ON_PUSH")
         frozen = frozenset(tag for tag in tags if self._repositories.freezes(repository, tag))
         try:
-            digest = await self._manifests.keep(
-                repository, data, manifest, algorithm=algorithm, tags=tags, whole=True, new_only=frozen
-            )
+            await self._manifests.keep(repository, digest, data, manifest, tags=tags, whole=True, new_only=frozen)
         except TagTaken as taken:
             raise ImageTagAlreadyExists(taken.tag, self._repositories.name(repository)) from None
         return PushedManifest(digest, manifest.subject.digest if manifest.subject else None)
 
-    async def check_parts(self, repository: Repository, data: bytes, content_type: str) -> None:
-        """Raise LayersNotFound, ReferencedImagesNotFound unless `repository` has all that a manifest names."""
-        self._check_parts(repository, await read_manifest(data, content_type))
-
-    def _check_parts(self, repository: Repository, manifest: Manifest) -> None:
+    def check_parts(self, repository: Repository, manifest: Manifest) -> None:
         """Raise LayersNotFound, ReferencedImagesNotFound unless the repository itself has all that is named."""
         name = self._repositories.name(repository)
         serves = self._index.serves

@@ -13,9 +13,10 @@ from typing import Final
 from mirror.aws.principals import Principal
 from mirror.oci.digest import Digest, digest_of
 from mirror.oci.errors import DigestInvalid
+from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository
 from mirror.registry.authority import Authority, Circumstances
-from mirror.registry.manifests import Manifests, read_manifest
+from mirror.registry.manifests import Manifests
 from mirror.registry.repositories import Repositories
 from mirror.rules.access.actions import CREATE_ACTION
 from mirror.store.catalog import Catalog
@@ -69,19 +70,16 @@ class Replicas:
         return member is not None and member.kind == "manifest" and not member.archived
 
     async def put(
-        self, repository: Repository, data: bytes, content_type: str, digest: Digest, tag: str, origin: str
+        self, repository: Repository, digest: Digest, data: bytes, manifest: Manifest, tag: str, origin: str
     ) -> None:
         """Take in a manifest, all of whose parts are on this node's disk. `origin`: `account/region`.
 
-        Raises DigestInvalid, ManifestInvalid.
+        Raises DigestInvalid.
         """
         if digest_of(data, digest.algorithm) != digest:
             raise DigestInvalid(f"the manifest's bytes are not {digest}")
-        manifest = await read_manifest(data, content_type)
         await self._repositories.make(repository, "REPLICATION")
-        keep = partial(
-            self._manifests.keep, repository, data, manifest, algorithm=digest.algorithm, whole=True, origin=origin
-        )
+        keep = partial(self._manifests.keep, repository, digest, data, manifest, whole=True, origin=origin)
         frozen = frozenset({tag} if tag and self._repositories.freezes(repository, tag) else ())
         try:
             await keep(tags=(tag,) if tag else (), new_only=frozen)

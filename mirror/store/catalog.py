@@ -13,7 +13,7 @@ from sqlalchemy import Select, select, tuple_
 
 from mirror.oci.digest import Digest, parse_digest
 from mirror.oci.manifest import CHILDREN_MAX, Manifest
-from mirror.oci.names import Registry, Repository, read_registry
+from mirror.oci.names import Registry, Repository
 from mirror.store import mutations, repository_mutations, tables
 from mirror.store.changelog import read_changes
 from mirror.store.changes import Change
@@ -202,12 +202,12 @@ class Catalog:
         rows = await self._rows(chosen, limit)
         return [Repository(registry, row["upstream"], row["name"]) for row in rows]
 
-    async def blob_repositories(self, digest: Digest) -> list[Repository]:
-        """List the repositories that have a blob, proven: where it can be mounted from."""
+    async def blob_repositories(self, registry: Registry, digest: Digest) -> list[Repository]:
+        """List the repositories of `registry` that have a blob, proven: where it can be mounted from."""
         table, links = tables.repositories, tables.blob_links
-        chosen = select(table.c.registry, table.c.upstream, table.c.name).join(links)
+        chosen = select(table.c.upstream, table.c.name).join(links).where(table.c.registry == str(registry))
         rows = await self._rows(chosen.where(links.c.digest == str(digest), links.c.proven).order_by(table.c.id))
-        return [Repository(read_registry(row["registry"]), row["upstream"], row["name"]) for row in rows]
+        return [Repository(registry, row["upstream"], row["name"]) for row in rows]
 
     async def children(self, repository: Repository, digest: Digest) -> list[Child]:
         """List what a manifest of `repository` names, each digest once."""

@@ -5,9 +5,9 @@ Source: ECR API reference, ImageDetail.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal
 
-from sqlalchemy import Select, and_, exists, select
+from sqlalchemy import Select, and_, exists, func, select
 
 from mirror.oci.digest import Digest, parse_digest
 from mirror.oci.names import Repository
@@ -104,22 +104,28 @@ class Images:
         return found
 
     async def named_by_an_image(self, repository: Repository, digest: Digest) -> tuple[str, Status] | None:
-        """Return the media type under which an image names a blob, and the image's status; None when none does.
+        """Return the media type under which an image names a blob, and the image's status; None when none does."""
+        return (await self.named_by_images(repository, [digest])).get(digest)
+
+    async def named_by_images(
+        self, repository: Repository, digests: Sequence[Digest]
+    ) -> dict[Digest, tuple[str, Status]]:
+        """Return, for those of some hundred blobs that an image names, the media type there, and the image's status.
 
         One that can be pulled goes before an archived one.
         """
         table, image = tables.manifest_children, tables.manifests
+        # The media type is the one of the row that has the minimum (SQLite, "Bare columns in an aggregate query").
         chosen = (
-            select(table.c.media_type, image.c.status)
+            select(table.c.digest, table.c.media_type, func.min(image.c.status))
             .join(tables.repositories, tables.repositories.c.id == table.c.repository_id)
             .join(image, and_(image.c.repository_id == table.c.repository_id, image.c.digest == table.c.manifest))
-            .where(*named(repository), table.c.digest == str(digest), table.c.kind != "manifest")
-            .order_by(image.c.status)
-            .limit(1)
+            .where(*named(repository), table.c.digest.in_(map(str, digests)), table.c.kind != "manifest")
+            .group_by(table.c.digest)
         )
         async with self._database.read() as connection:
-            found = (await connection.execute(chosen)).first()
-        return None if found is None else (str(found[0]), cast("Status", found[1]))
+            rows = (await connection.execute(chosen)).all()
+        return {parse_digest(digest): (media_type, status) for digest, media_type, status in rows}
 
     async def untag(self, repository: Repository, tag: str, at: float) -> Digest | None:
         """Delete a tag, and the image with its last one; return the digest that it had. Raises NamedByLists."""

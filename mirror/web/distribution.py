@@ -23,6 +23,7 @@ from mirror.oci.errors import (
 from mirror.oci.manifest import MANIFEST_BYTES_MAX
 from mirror.oci.names import Registry, Repository, parse_name, parse_tag
 from mirror.registry.discovery import Discovery, referrers_index
+from mirror.registry.manifests import read_manifest
 from mirror.registry.pull import PullManifests, stale_headers
 from mirror.registry.pull_blobs import PullBlobs
 from mirror.registry.pull_times import PullTimes
@@ -167,8 +168,9 @@ class Distribution:
     async def _replicate(self, visit: Visit, data: bytes, kind: str, tags: Sequence[str]) -> web.StreamResponse:
         """Take in a manifest that another node sends, by its digest and with one tag at most."""
         digest = visit.route.digest
-        await self._door.push.check_parts(visit.repository, data, kind)
-        await self._door.replicas.put(visit.repository, data, kind, digest, "".join(tags[:1]), visit.origin)
+        manifest = await read_manifest(data, kind)
+        self._door.push.check_parts(visit.repository, manifest)
+        await self._door.replicas.put(visit.repository, digest, data, manifest, "".join(tags[:1]), visit.origin)
         return answer(201, [("Docker-Content-Digest", str(digest))])
 
     async def _read_manifest(self, request: web.BaseRequest) -> bytes:

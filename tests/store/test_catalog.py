@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 from mirror.oci.digest import digest_of
 from mirror.oci.errors import NameInvalid
 from mirror.oci.manifest import Descriptor, Manifest
-from mirror.oci.names import Repository
+from mirror.oci.names import Registry, Repository
 from mirror.store.catalog import Child
 from mirror.store.changes import Change
 from mirror.store.entries import TagEntry
@@ -111,12 +111,24 @@ async def test_an_unlinked_blob_is_gone_from_one_repository_only(store, push) ->
     other = Repository(HOME, "", "team/other")
     digest = await push.blob(store, OURS, b"shared")
     await push.blob(store, other, b"shared")
-    assert await store.catalog.blob_repositories(digest) == [OURS, other]
+    assert await store.catalog.blob_repositories(HOME, digest) == [OURS, other]
     assert await store.catalog.unlink_blob(OURS, digest, AT)
     assert not await store.catalog.unlink_blob(OURS, digest, AT)
     assert store.index.member(OURS, digest) is None
     assert store.index.member(other, digest) is not None
     assert store.index.blob(digest) is not None
+
+
+async def test_a_blob_that_many_others_have_is_found_in_the_registry_that_is_asked_about(
+    store: Store, push, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """distribution-spec, "Mounting a blob": what other registries have does not use up the rows of one answer."""
+    monkeypatch.setattr("mirror.store.catalog.ROWS_MAX", 2)
+    others = Registry("222222222222")
+    for number in range(3):
+        await push.blob(store, Repository(others, "", f"team/{number}"), b"shared")
+    digest = await push.blob(store, OURS, b"shared")
+    assert await store.catalog.blob_repositories(HOME, digest) == [OURS]
 
 
 async def test_referrers_are_found_by_their_subject(store, push, make_image) -> None:

@@ -78,3 +78,20 @@ async def test_a_blob_is_found_under_the_type_that_an_image_gives_it(store: Stor
     found = await store.images.named_by_an_image(OURS, digest_of(b"layer"))
     assert found == ("application/vnd.oci.image.layer.v1.tar", "ACTIVE")
     assert await store.images.named_by_an_image(OURS, digest_of(b"other")) is None
+
+
+async def test_many_blobs_are_found_in_one_read_each_by_the_image_that_can_be_pulled(
+    store: Store, push, make_image
+) -> None:
+    """ECR.md 1.3, BatchCheckLayerAvailability: ARCHIVED is a layer of archived images alone."""
+    first, second = make_image(b"1"), make_image(b"2")
+    await push.image(store, OURS, first)
+    await push.image(store, OURS, second)
+    assert await store.images.set_status(OURS, first.digest, "ARCHIVED", AT)
+    one, two, config = digest_of(b"1"), digest_of(b"2"), digest_of(b"{}")
+    found = await store.images.named_by_images(OURS, [one, two, config, digest_of(b"other")])
+    assert {digest: status for digest, (_, status) in found.items()} == {
+        one: "ARCHIVED",
+        two: "ACTIVE",
+        config: "ACTIVE",
+    }

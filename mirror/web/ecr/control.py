@@ -49,14 +49,11 @@ class Control:
 def control_over(registries: Registries, documents: Documents, rules: PullThrough, region: str) -> Control:
     """Build the control plane over registries; all that it keeps are `documents`."""
     configurations = Configurations(documents, region)
-    policies = RepositoryPolicies(
-        registries.repositories, registries.index, documents, registries.identities, registries.routing, region=region
-    )
     return Control(
         region=region,
         settings=AccountSettings(documents),
         exclusions=Exclusions(documents),
-        repository_policies=policies,
+        repository_policies=RepositoryPolicies(registries.repositories, registries.authority),
         registry_policies=RegistryPolicies(documents),
         templates=CreationTemplates(documents),
         configurations=configurations,

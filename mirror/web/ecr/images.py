@@ -17,6 +17,7 @@ from mirror.aws.errors import (
 )
 from mirror.oci.digest import Digest, digest_of
 from mirror.oci.errors import ManifestInvalid, TagInvalid
+from mirror.oci.manifest import Manifest
 from mirror.oci.names import parse_tag
 from mirror.registry.image_ids import ImageFailure
 from mirror.registry.image_pulls import ImagePulls
@@ -84,7 +85,7 @@ class PutImages:
         """Store a manifest whose parts are here, under a tag or its digest alone."""
         subject = self._subjects.of(call)
         text, tag = call.input["imageManifest"], _read_tag(call.input.get("imageTag", ""))
-        data, media_type = await _read_manifest(text, call.input.get("imageManifestMediaType", ""))
+        data, manifest = await _read_manifest(text, call.input.get("imageManifestMediaType", ""))
         digest = await by_size(data, digest_of)
         asked = call.input.get("imageDigest", str(digest))
         if asked != str(digest):
@@ -93,8 +94,9 @@ class PutImages:
             )
         is_tagged = await self._check_new(subject, digest, tag)
         # A tag that means this image already is not set again: it may be one that must not be.
-        await self._push.put_manifest(subject.repository, digest if is_tagged or not tag else tag, data, media_type)
-        return {"image": _image(subject, digest, tag, text, media_type)}
+        tags = () if is_tagged or not tag else (tag,)
+        await self._push.keep_manifest(subject.repository, digest, data, manifest, tags)
+        return {"image": _image(subject, digest, tag, text, manifest.media_type)}
 
     async def _check_new(self, subject: Subject, digest: Digest, tag: str) -> bool:
         """Tell whether the tag is this image's already. Raises ImageAlreadyExists unless the image is archived."""
@@ -156,11 +158,11 @@ def _read_tag(tag: str) -> str:
         raise constraint("imageTag", error.message) from None
 
 
-async def _read_manifest(text: str, media_type: str) -> tuple[bytes, str]:
-    """Return a manifest's bytes and media type. Raises InvalidParameter."""
+async def _read_manifest(text: str, media_type: str) -> tuple[bytes, Manifest]:
+    """Return a manifest's bytes and what they say. Raises InvalidParameter."""
     try:
         data = text.encode()
-        return data, (await read_manifest(data, media_type)).media_type
+        return data, await read_manifest(data, media_type)
     except UnicodeEncodeError:
         raise constraint("ImageManifest", "Invalid JSON syntax") from None
     except ManifestInvalid as error:

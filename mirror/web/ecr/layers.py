@@ -9,7 +9,7 @@ from typing import Any, Final
 from mirror.aws.errors import constraint
 from mirror.oci.digest import Digest, parse_digest
 from mirror.oci.errors import DigestInvalid
-from mirror.registry.layers import PART_BYTES, Session
+from mirror.registry.layers import PART_BYTES, Layer, Session
 from mirror.registry.layers import Layers as RegistryLayers
 from mirror.web.aws.call import Call, Handler, Service
 from mirror.web.ecr.subjects import Subject, Subjects
@@ -34,14 +34,15 @@ class Layers:
     async def batch_check_layer_availability(self, call: Call) -> dict[str, Any]:
         """Say of each layer whether this repository has it; one that it has not is no failure."""
         subject = self._subjects.of(call)
-        layers: list[dict[str, Any]] = []
+        digests: list[Digest] = []
         failures: list[dict[str, Any]] = []
         for text in dict.fromkeys(call.input["layerDigests"]):
             try:
-                layers.append(await self._availability(subject, parse_digest(text)))
+                digests.append(parse_digest(text))
             except DigestInvalid:
                 failures.append(_failure(text))
-        return {"layers": layers, "failures": failures}
+        found = await self._layers.find_all(subject.repository, digests)
+        return {"layers": [_availability(digest, found.get(digest)) for digest in digests], "failures": failures}
 
     async def initiate_layer_upload(self, call: Call) -> dict[str, Any]:
         """Open an upload."""
@@ -61,16 +62,16 @@ class Layers:
         await self._layers.complete(_session(subject, call), digest)
         return {**subject.shape, "uploadId": call.input["uploadId"], "layerDigest": str(digest)}
 
-    async def _availability(self, subject: Subject, digest: Digest) -> dict[str, Any]:
-        layer = await self._layers.find(subject.repository, digest)
-        if layer is None:
-            return {"layerDigest": str(digest), "layerAvailability": "UNAVAILABLE"}
-        return {
-            "layerDigest": str(digest),
-            "layerAvailability": "ARCHIVED" if layer.archived else "AVAILABLE",
-            "layerSize": layer.size,
-            "mediaType": layer.media_type or None,
-        }
+
+def _availability(digest: Digest, layer: Layer | None) -> dict[str, Any]:
+    if layer is None:
+        return {"layerDigest": str(digest), "layerAvailability": "UNAVAILABLE"}
+    return {
+        "layerDigest": str(digest),
+        "layerAvailability": "ARCHIVED" if layer.archived else "AVAILABLE",
+        "layerSize": layer.size,
+        "mediaType": layer.media_type or None,
+    }
 
 
 def _session(subject: Subject, call: Call) -> Session:

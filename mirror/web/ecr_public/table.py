@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from mirror.registry.gallery import Gallery
+from mirror.registry.policies import RepositoryPolicies
 from mirror.registry.public_registries import PublicRegistries
 from mirror.web.aws.call import Handler, Service
 from mirror.web.ecr.contents import Registries, shared_handlers
@@ -23,11 +24,12 @@ def public_handlers(
     repositories = registries.repositories
     registry_of = registries_of(public)
     subjects = Subjects(repositories, registry_of)
+    policies = RepositoryPolicies(repositories, registries.authority)
     shapes = Shapes(repositories, public, registries.hosts)
     return {
         **shared_handlers("ecr-public", subjects, registries),
         **PublicRepositories(registry_of, repositories, public, gallery, shapes).handlers(),
-        **PublicPolicies(subjects, repositories, registries.identities).handlers(),
+        **PublicPolicies(subjects, repositories, policies).handlers(),
         **PublicTags(repositories).handlers(),
         **ImageTags(subjects, registries.images).handlers(),
         **RepositoryCatalog(subjects, gallery, shapes).handlers(),

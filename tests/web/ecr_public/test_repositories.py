@@ -231,6 +231,29 @@ async def test_who_would_lock_himself_out_must_insist(public: Any) -> None:
     await public("SetRepositoryPolicy", principal=ME, repositoryName="app", policyText=text)
 
 
+async def test_a_condition_of_the_new_policy_is_asked_of_this_request(public: Any) -> None:
+    """ECR.md 2.1, "Condition keys": a repository's tags and the time are asked, as of private repositories."""
+    await public("CreateRepository", repositoryName="app", tags=[{"Key": "team", "Value": "a"}])
+    user = await _user_who_may_everything(public)
+
+    def denied(operator: str, key: str, value: str) -> dict[str, Any]:
+        deny = {"Effect": "Deny", "Principal": "*", "Action": "ecr-public:SetRepositoryPolicy"}
+        statement = {**deny, "Condition": {operator: {key: value}}}
+        text = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        return {"principal": user, "repositoryName": "app", "policyText": text}
+
+    for harmless in (
+        denied("StringNotEquals", "aws:ResourceTag/team", "a"),
+        denied("DateLessThan", "aws:CurrentTime", "2020-01-01T00:00:00Z"),
+    ):
+        await public("SetRepositoryPolicy", **harmless)
+    for locking in (
+        denied("StringEquals", "aws:ResourceTag/team", "a"),
+        denied("DateGreaterThan", "aws:CurrentTime", "2020-01-01T00:00:00Z"),
+    ):
+        assert (await public.refused("SetRepositoryPolicy", **locking)).type == "InvalidParameterException"
+
+
 async def _user_who_may_everything(public: Any) -> Any:
     holders = public.ecr.house.known.identities.holders
     made = await holders.create_user(HOME.account, "ann", 1_700_000_000.0)
