@@ -29,8 +29,10 @@ root = "{root}"
 anonymous = ["pull", "push", "delete"]
 [registry]
 create_on_push = true
+{registry}
 [log]
 access = true
+{tables}
 """
 UPSTREAM = """
 [[upstream]]
@@ -104,9 +106,17 @@ def write_config(
     certificate: str = "",
     key: str = "",
     more: str = "",
+    registry: str = "",
+    tables: str = "",
 ) -> Path:
-    """Write a configuration beside the store; the first upstream is the root."""
-    text = CONFIG.format(listen=json.dumps(listen), certificate=certificate, key=key, root=root / "store")
+    """Write a configuration beside the store; the first upstream is the root. `more` goes to each upstream.
+
+    `registry` are further lines of that table, `tables` are further tables.
+    """
+    listed = json.dumps(listen)
+    text = CONFIG.format(
+        listen=listed, certificate=certificate, key=key, root=root / "store", registry=registry, tables=tables
+    )
     for number, (name, url) in enumerate(upstreams.items()):
         text += UPSTREAM.format(name=name, url=url, root=str(number == 0).lower(), more=more)
     path = root / "mirror.toml"

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from accounts import ADMIN, OTHER, OWNER, REGION, STRANGER, Person, Town, allow,
 from pushing import PushedImage, index_manifest, push_image, put_manifest, sha256
 from running import cached
 from standin import Standin
+from waiting import until
 
 from mirror.jobs.replication import Pace
 from mirror.oci.media import OCI_INDEX
@@ -20,7 +21,6 @@ NAME: Final = "prod/web"
 THERE: Final = {"region": REGION, "registryId": OTHER}
 QUICK: Final = Pace(first_s=0.01, longest_s=0.02, silence_s_max=0.02, broken_s=0.05)
 LETS: Final = allow(OWNER, "ecr:ReplicateImage", "ecr:CreateRepository", "ecr:BatchDeleteImage", Resource="*")
-ARRIVES_S_MAX: Final = 10.0
 
 
 @pytest.fixture(autouse=True)
@@ -51,14 +51,6 @@ async def replicate(town: Town, *prefixes: str, deletes: bool = False, lets: Any
     if deletes:
         rule["deleteReplication"] = {"enabled": True}
     await said(town, ADMIN, "PutReplicationConfiguration", replicationConfiguration={"rules": [rule]})
-
-
-async def until(look: Callable[[], Awaitable[Any]]) -> Any:
-    """Look until there is something to see."""
-    async with asyncio.timeout(ARRIVES_S_MAX):
-        while not (found := await look()):
-            await asyncio.sleep(0.01)
-        return found
 
 
 async def statuses(town: Town, name: str = NAME, person: Person = ADMIN, **image: str) -> list[dict[str, Any]]:

@@ -1,0 +1,15 @@
+"""Waiting for what no event tells of: looking again and again, for so long and no longer."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+WAIT_S_MAX: Final = 10.0
+
+
+async def until(look: Callable[[], Awaitable[Any]], wait_s_max: float = WAIT_S_MAX) -> Any:
+    """Look until there is something to see, and return it."""
+    async with asyncio.timeout(wait_s_max):
+        while not (found := await look()):
+            await asyncio.sleep(0.01)
+        return found
