@@ -24,12 +24,11 @@ from signing import signed
 from mirror.config.settings import ACCOUNT_DEFAULT
 
 # A node with less patience than the product has: a place that was away is asked again in a second, not in a minute.
-IMPATIENT: Final = (
-    sys.executable,
-    "-c",
+IMPATIENTLY: Final = (
     "import sys; from mirror.jobs import replication as r; r.PACE = r.Pace(0.1, 0.5, 0.5, 0.1, 0.1);"
-    " del sys.argv[1:4]; from mirror.cli import main; main()",
+    " del sys.argv[1:4]; from mirror.cli import main; main()"
 )
+IMPATIENT: Final = (sys.executable, "-c", IMPATIENTLY)
 TARGET: Final = "AmazonEC2ContainerRegistry_V20150921"
 
 

@@ -34,6 +34,7 @@ READ_BYTES: Final = 1024 * 1024
 TRIES: Final = 5  # of a chunk, without a byte gained
 PAUSE_S: Final = 0.2  # after a cut, doubled with each try in vain
 TOKEN_EARLY_S: Final = 600.0  # a token is renewed so long before its end
+UNFINISHED_MAX: Final = 64  # uploads that may go on after a longer cut: more than there are workers
 SECRET_BYTES_MAX: Final = 4_096
 ANSWER_BYTES_MAX: Final = 64 * 1024
 _TARGET: Final = "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken"
@@ -53,6 +54,14 @@ class PeerRule:
     ca_file: str = ""
 
 
+@dataclass(slots=True)
+class _Upload:
+    """An upload at the peer: where it goes on, and how many bytes it has."""
+
+    place: URL
+    offset: int = 0
+
+
 class Peer:
     """One peer, as the registries of one account see it: images go to its registry of `account`."""
 
@@ -64,6 +73,7 @@ class Peer:
         self._session: aiohttp.ClientSession | None = None
         self._login = asyncio.Lock()
         self._token = ("", 0.0)
+        self._unfinished: dict[tuple[str, Digest], _Upload] = {}
 
     async def head(self, name: str, reference: str) -> str | None:
         """Return the digest of what `reference` names there; None where it names nothing."""
@@ -76,14 +86,19 @@ class Peer:
             return response.status != 404
 
     async def put_blob(self, name: str, digest: Digest, path: Path, size: int) -> None:
-        """Send a blob, unless it can be mounted there."""
-        async with self._asked("POST", f"{name}/blobs/uploads/?mount={_quoted(digest)}") as response:
-            if response.status == 201:
-                return
-            place = self._place(response)
-        place = await self._send(place, path, size)
-        async with self._asked("PUT", place.update_query(digest=str(digest))):
+        """Send a blob, unless it can be mounted there. What a cut left unfinished goes on when it is sent again."""
+        upload = await self._begun(name, digest) or await self._begin(name, digest)
+        if upload is None:
             return
+        try:
+            await self._send(upload, path, size)
+            async with self._asked("PUT", upload.place.update_query(digest=str(digest))) as response:
+                _refuse_missing(response)
+        except UpstreamUnavailable:
+            self._unfinished[name, digest] = upload
+            if len(self._unfinished) > UNFINISHED_MAX:
+                del self._unfinished[next(iter(self._unfinished))]
+            raise
 
     async def put_manifest(self, name: str, digest: Digest, data: bytes, media_type: str, tag: str) -> None:
         """Put a manifest by its digest, and under a tag where there is one."""
@@ -103,31 +118,57 @@ class Peer:
 
     # Uploads.
 
-    async def _send(self, place: URL, path: Path, size: int) -> URL:
-        """Send a file's bytes to an upload, from where it stands; return where it stands now."""
-        offset = tries = 0
-        while offset < size:
-            end = min(offset + CHUNK_BYTES, size)
-            span = {"Content-Range": f"{offset}-{end - 1}", "Content-Length": str(end - offset)}
-            span["Content-Type"] = "application/octet-stream"
+    async def _begin(self, name: str, digest: Digest) -> _Upload | None:
+        """Begin an upload; None when the blob was mounted and needs none."""
+        async with self._asked("POST", f"{name}/blobs/uploads/?mount={_quoted(digest)}") as response:
+            _refuse_missing(response)
+            return None if response.status == 201 else _Upload(self._place(response))
+
+    async def _begun(self, name: str, digest: Digest) -> _Upload | None:
+        """Return the upload that a cut left unfinished, as far as it has come; None where there is none any more."""
+        upload = self._unfinished.get((name, digest))
+        if upload is not None:
+            offset = await self._offset(upload)
+            del self._unfinished[name, digest]
+            if offset is None:
+                return None
+            upload.offset = offset
+        return upload
+
+    async def _send(self, upload: _Upload, path: Path, size: int) -> None:
+        """Send a file's bytes to an upload, from where it stands."""
+        tries = 0
+        while upload.offset < size:
+            start = upload.offset
             try:
-                async with self._asked("PATCH", place, data=_bytes(path, offset, end), headers=span) as response:
-                    _refuse_missing(response)
-                    place = self._place(response)
-                reached = end
+                await self._send_chunk(upload, path, min(start + CHUNK_BYTES, size))
             except UpstreamUnavailable:
-                reached = await self._reached(place, tries)
-            tries = 0 if reached > offset else tries + 1
+                upload.offset = await self._reached(upload, tries)
+            tries = 0 if upload.offset > start else tries + 1
             if tries >= TRIES:
                 raise UpstreamUnavailable(f"region {self._rule.region} takes no bytes")
-            offset = reached
-        return place
 
-    async def _reached(self, place: URL, tries: int) -> int:
+    async def _send_chunk(self, upload: _Upload, path: Path, end: int) -> None:
+        start = upload.offset
+        span = {"Content-Range": f"{start}-{end - 1}", "Content-Length": str(end - start)}
+        span["Content-Type"] = "application/octet-stream"
+        async with self._asked("PATCH", upload.place, data=_bytes(path, start, end), headers=span) as response:
+            _refuse_missing(response)
+            upload.place, upload.offset = self._place(response), end
+
+    async def _reached(self, upload: _Upload, tries: int) -> int:
         """Ask an upload how far it has come, after a moment that grows with each try."""
         await asyncio.sleep(PAUSE_S * 2**tries)
-        async with self._asked("GET", place) as response:
-            _refuse_missing(response)
+        offset = await self._offset(upload)
+        if offset is None:
+            raise UpstreamError(f"region {self._rule.region} has forgotten an upload")
+        return offset
+
+    async def _offset(self, upload: _Upload) -> int | None:
+        """Ask how many bytes of an upload are there; None where it is not known any more."""
+        async with self._asked("GET", upload.place) as response:
+            if response.status == 404:
+                return None
             last = response.headers.get("Range", "0-0").rpartition("-")[2]
             return int(last) + 1 if last.isdigit() and last != "0" else 0
 

@@ -9,13 +9,13 @@ import json
 import os
 import random
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import aiohttp
 import pytest
+from link import Link
 from processes import Process, command
 from pushing import image_manifest, sha256
 from sites import Site
@@ -85,7 +85,7 @@ def manifest_puts(node: Process) -> Counter[str]:
 
 @pytest.mark.timeout(SLOW_S_MAX)
 async def test_a_region_that_was_away_for_a_thousand_pushes_gets_each_image_once(tmp_path: Path) -> None:
-    """Issue 4, section 4: destination down for 1,000 pushes, then back: each image arrives once, lag returns to zero."""
+    """Issue 4, section 4: down for 1,000 pushes, then back: each image arrives once, the lag returns to zero."""
     west, east = Site(tmp_path / "west", WEST), Site(tmp_path / "east", EAST)
     async with west.up():
         pass
@@ -224,3 +224,49 @@ async def assert_same(east: Site, west: Site, images: Images) -> None:
         # Bytes that were published and never acknowledged are nobody's yet: harmless, and the only trace of a kill.
         assert all("file without entry" in line for line in said.splitlines() if line.startswith("sha256:")), said
         assert (code, "0 faults" in said) == (0, True), said
+
+
+# A line that is cut.
+
+LARGE_BYTES: Final = 24 * 1024 * 1024
+IN_FLIGHT_BYTES_MAX: Final = 8 * 1024 * 1024  # in the buffers of two sockets when the line is cut
+
+
+async def push_large(session: aiohttp.ClientSession, url: str, name: str, size: int) -> tuple[bytes, bytes]:
+    """Push an image of one large layer; return its manifest and the layer."""
+    layer, config = random.Random(6).randbytes(size), b"{}"
+    for data in (layer, config):
+        await push_blob(session, url, name, data)
+    manifest = image_manifest(config, [layer])
+    await push_manifest(session, url, name, "large", manifest)
+    return manifest, layer
+
+
+@pytest.mark.timeout(SLOW_S_MAX)
+@pytest.mark.parametrize("is_down_after", [False, True], ids=["for a moment", "until orders are put off"])
+async def test_a_cut_at_half_of_a_large_layer_is_resumed_at_the_byte(tmp_path: Path, *, is_down_after: bool) -> None:
+    """Issue 4, section 4: what arrived before the cut is not sent again, however long the line is cut."""
+    west, east = Site(tmp_path / "west", WEST), Site(tmp_path / "east", EAST)
+    async with west.up() as there, Link(there.port, cut_at=LARGE_BYTES // 2) as link:
+        async with east.up(to=west, by=link.url) as here, aiohttp.ClientSession() as session:
+            await east.replicate(west)
+            manifest, layer = await push_large(session, here.url, "prod/web", LARGE_BYTES)
+            await asyncio.wait_for(link.was_cut.wait(), ARRIVE_S_MAX)
+            if is_down_after:
+                link.is_down = True
+                await here.logged("replication put off")
+                link.is_down = False
+
+            async def arrived() -> bool:
+                return (await get(session, f"{there.url}/v2/prod/web/manifests/large"))[0] == 200
+
+            await until(arrived, ARRIVE_S_MAX)
+            assert await assert_whole(session, there.url, "prod/web", "large") == manifest
+        first, *others = [one for one in link.patches if one.body_bytes > len(b"{}")]
+        assert first.span == f"0-{LARGE_BYTES - 1}"
+        assert first.body_bytes < LARGE_BYTES
+        begins = [int(one.span.partition("-")[0]) for one in others]
+        assert begins and min(begins) >= first.body_bytes - IN_FLIGHT_BYTES_MAX > 0, [first, *others]
+        assert sum(one.body_bytes for one in link.patches) <= LARGE_BYTES + len(b"{}") + IN_FLIGHT_BYTES_MAX
+        # To the byte: each goes on where the one before it had come to, as far as the other end had taken it.
+        assert begins[-1] + others[-1].body_bytes == len(layer)
