@@ -6,7 +6,7 @@ async with administered(tmp_path) as house:
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +18,14 @@ from stores import opened
 from mirror.aws.errors import UnrecognizedClient
 from mirror.registry.audit import Audit
 from mirror.registry.authority import Authority
+from mirror.registry.backfills import Backfills
+from mirror.registry.configurations import Configurations
 from mirror.registry.identities import Identities, Passwords, open_seals
 from mirror.registry.policies import RepositoryPolicies
+from mirror.registry.replication_routes import Routes
 from mirror.registry.repositories import Repositories
 from mirror.registry.secrets import Secrets
+from mirror.rules.destinations import DestinationRule
 from mirror.rules.hosts import Hosts
 from mirror.rules.routing import Routing
 from mirror.store.store import Store
@@ -47,6 +51,7 @@ from mirror.web.slow import SlowClock
 
 REGION = "us-east-1"
 MODELS = Models.load()
+BACKUP = DestinationRule("backup", "https://registry.example.org")  # nothing is sent there: no replicator runs
 
 
 class NoKeys:
@@ -86,7 +91,14 @@ async def administered(root: Path) -> AsyncIterator[Administered]:
             bodies=bodies,
         )
         asked = Administration(
-            JsonApi(reception), QueryApi(reception), identities, house.secrets, store.replications, audit, bodies
+            JsonApi(reception),
+            QueryApi(reception),
+            identities,
+            house.secrets,
+            store.replications,
+            _backfills(store),
+            audit,
+            bodies,
         )
         server = Server(asked.handle, express=None, slow=slow, connections_max=100)
         sock = await asyncio.to_thread(open_socket, house.path)
@@ -94,6 +106,17 @@ async def administered(root: Path) -> AsyncIterator[Administered]:
         stack.push_async_callback(server.shutdown, 1.0)
         stack.callback(listening.close)
         yield house
+
+
+def _backfills(store: Store) -> Backfills:
+    routes = Routes(store.documents, Configurations(store.documents, REGION), [BACKUP], HOME)
+    repositories = Repositories(store.index, store.catalog, store.documents, Routing(HOME, ()))
+    return Backfills(store.documents, store.replications, repositories, store.images, routes, _no_work)
+
+
+def _no_work(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    """Nothing of what is asked of these nodes goes on behind the answer."""
+    raise NotImplementedError(name)
 
 
 def _ecr(store: Store, identities: Identities) -> Mapping[Any, Any]:

@@ -14,19 +14,22 @@ from typing import Any, Final
 
 from mirror import telemetry
 from mirror.oci.errors import RegistryError
-from mirror.oci.names import Registry, Repository
+from mirror.oci.names import Repository
 from mirror.registry.carriers import Carrier, CarrierOf, Gone, Refused, Trouble
-from mirror.registry.configurations import REPLICATION, Configurations
-from mirror.registry.replication_orders import orders_of, places_of
+from mirror.registry.configurations import REPLICATION
+from mirror.registry.replication_orders import orders_of
+from mirror.registry.replication_routes import Routes
+from mirror.rules.destinations import WORKERS
+from mirror.rules.windows import ALWAYS, DAY_S, Windows
 from mirror.store.changelog import last_seq
 from mirror.store.changes import Change
-from mirror.store.replications import Order, Place, Read, Replications, Shipment
+from mirror.store.replications import NO_LAG, Order, Place, Read, Replications, Shipment
 from mirror.store.store import Store
 
 CONSUMER: Final = "replication"  # the cursor's name
 PAGE: Final = 500  # changes read at once
 UNSAVED_MAX: Final = 1_000  # changes that may be read again after a crash
-WORKERS: Final = 4  # of one place: images under way at once, of different repositories
+LOOK_S_MAX: Final = 600.0  # between two looks at the clock while a window is closed: clocks are set
 
 Spawn = Callable[[Coroutine[Any, Any, None], str], object]
 
@@ -50,21 +53,39 @@ class Pace:
 PACE: Final = Pace()
 
 
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """How much goes to a place at once, of different repositories, and when."""
+
+    workers: int = WORKERS
+    windows: Windows = ALWAYS
+
+    def opens_in_s(self) -> float:
+        """Say in how many seconds anything may go: 0.0 now. By the node's clock."""
+        now = time.localtime()
+        return self.windows.opens_in_s(now.tm_wday, (now.tm_hour * 3_600 + now.tm_min * 60 + now.tm_sec) % DAY_S)
+
+
+LaneOf = Callable[[Place], Lane]
+
+
 class Replicator:
     """The replication of all registries of the node."""
 
     def __init__(
         self,
         store: Store,
-        configurations: Configurations,
+        routes: Routes,
         carrier_of: CarrierOf,
+        lane_of: LaneOf,
         spawn: Spawn,
         pace: Pace | None = None,
     ) -> None:
         self._store = store
         self._queue = store.replications
-        self._configurations = configurations
+        self._routes = routes
         self._carrier_of = carrier_of
+        self._lane_of = lane_of
         self._spawn = spawn
         self._pace = pace or PACE
         self._lines: dict[Place, _Line] = {}
@@ -83,8 +104,9 @@ class Replicator:
     async def watch(self) -> None:
         """Tell for ever how far each place is behind."""
         while True:
-            for place in list(self._lines):
-                lag = await self._queue.lag(place)
+            lags = await self._queue.lags()
+            for place in self._lines:
+                lag = lags.get(place, NO_LAG)
                 oldest_s = 0.0 if lag.oldest_at is None else max(0.0, time.time() - lag.oldest_at)
                 telemetry.REPLICATION_WAITING.labels(place.region, place.account).set(lag.waiting)
                 telemetry.REPLICATION_FAILED.labels(place.region, place.account).set(lag.failed)
@@ -93,15 +115,16 @@ class Replicator:
 
     async def _follow_rules(self) -> None:
         """Follow the log from the cursor on, or, where nobody replicates, from the first rule on."""
-        if self._sources():
-            seq = await self._store.cursors.read(CONSUMER)
+        await self._routes.open(await last_seq(self._store.database))
+        if self._routes.sources():
+            seq = max(self._routes.since(), await self._store.cursors.read(CONSUMER))
         else:
             await self._settle()
             seq = await self._first_rule()
             await self._store.cursors.move(CONSUMER, seq)
         self._saved = seq
         await self._settle()
-        while self._sources():
+        while self._routes.sources():
             seq = await self._follow(seq)
         await self._store.cursors.move(CONSUMER, seq)
 
@@ -112,7 +135,7 @@ class Replicator:
         """
         seq = await last_seq(self._store.database)
         await self._store.cursors.move(CONSUMER, seq)
-        while not self._sources():
+        while not self._routes.sources():
             seq = max(seq, self._store.news.seq)
             await self._store.news.wait(seq)
         return seq
@@ -125,7 +148,7 @@ class Replicator:
             return seq
         if len(found) == PAGE:
             found = _whole_transactions(found)
-        orders = orders_of(found, self._configurations.replication)
+        orders = orders_of(found, self._routes.of)
         last = found[-1].seq
         # What asks for nothing may be read again after a crash: its place need not be written each time.
         gone = [(one.repository, one.named) for one in found if one.kind == "manifest.deleted" and one.repository.owned]
@@ -136,13 +159,9 @@ class Replicator:
             await self._settle()
         return last
 
-    def _sources(self) -> set[Registry]:
-        """Return the registries that replicate."""
-        return {owner for owner, _, _ in self._store.documents.all(REPLICATION)}
-
     async def _settle(self) -> None:
         """Serve the places that rules speak of now, and forget what waits for others."""
-        places = {owner: places_of(self._configurations.replication(owner)) for owner in self._sources()}
+        places = {owner: self._routes.of(owner).places() for owner in self._routes.sources()}
         await self._queue.keep_only(places)
         self._wake({place for found in places.values() for place in found})
 
@@ -150,21 +169,23 @@ class Replicator:
         for place in set(places):
             line = self._lines.get(place)
             if line is None:
-                line = self._lines[place] = _Line(place, self._queue, self._carrier_of, self._pace)
-                for number in range(WORKERS):
-                    self._spawn(line.work(), f"replication to {place.account} in {place.region}, {number}")
+                lane = self._lane_of(place)
+                line = self._lines[place] = _Line(place, self._queue, self._carrier_of, lane, self._pace)
+                for number in range(lane.workers):
+                    self._spawn(line.work(), f"replication to {place}, {number}")
             line.news.set()
 
 
 class _Line:
     """The orders for one place, and those who carry them out."""
 
-    def __init__(self, place: Place, queue: Replications, carrier_of: CarrierOf, pace: Pace) -> None:
+    def __init__(self, place: Place, queue: Replications, carrier_of: CarrierOf, lane: Lane, pace: Pace) -> None:
         self.news = asyncio.Event()
         self._place = place
         self._queue = queue
         self._carrier_of = carrier_of
         self._carriers: dict[str, Carrier] = {}
+        self._lane = lane
         self._pace = pace
         self._busy: set[Repository] = set()
         self._taking = asyncio.Lock()
@@ -190,12 +211,20 @@ class _Line:
         async with self._taking:
             while True:
                 self.news.clear()
-                await asyncio.sleep(max(0.0, self._silent_until - time.monotonic()))
+                if await self._must_wait():
+                    continue
                 found = await self._queue.due(self._place, time.time(), self._busy)
                 if found is not None:
                     self._busy.add(found.order.repository)
                     return found
                 await self._rest()
+
+    async def _must_wait(self) -> bool:
+        """Wait for a moment where nothing may go now; tell whether that was so."""
+        wait_s = max(self._lane.opens_in_s(), self._silent_until - time.monotonic())
+        if wait_s > 0:
+            await asyncio.sleep(min(wait_s, LOOK_S_MAX))
+        return wait_s > 0
 
     async def _rest(self) -> None:
         """Wait until there is news, or until the next order is due."""
@@ -241,6 +270,6 @@ def _whole_transactions(changes: list[Change]) -> list[Change]:
 
 
 def _say(what: str, order: Order, reason: str) -> None:
-    place = f"{order.place.account}/{order.place.region}"
+    place = str(order.place)
     image = f"{order.repository.name}{':' + order.tag if order.tag else ''}"
     telemetry.log.warning(f"replication {what}", image=image, digest=str(order.digest), place=place, reason=reason)

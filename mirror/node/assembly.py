@@ -27,6 +27,7 @@ from mirror.registry.pull_times import PullTimes
 from mirror.registry.pullthrough import PullThrough
 from mirror.registry.push import Push
 from mirror.registry.replicas import Replicas
+from mirror.registry.replication_routes import Routes
 from mirror.registry.repositories import Repositories
 from mirror.registry.secrets import Secrets
 from mirror.registry.upstream_rights import UpstreamRights
@@ -36,6 +37,7 @@ from mirror.rules.routing import Routing, UpstreamRule
 from mirror.store.store import Store
 from mirror.upstream.client import Upstream
 from mirror.upstream.limits import Limits
+from mirror.upstream.throttle import Throttle
 
 LOCALHOST: Final = "localhost"
 
@@ -60,7 +62,9 @@ class House:
     blobs: PullBlobs
     push: Push
     replicas: Replicas
+    routes: Routes
     backfills: Backfills
+    throttle: Throttle
     discovery: Discovery
     rights: UpstreamRights
     secrets: Secrets
@@ -101,6 +105,7 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
     blobs = PullBlobs(store.files, store.index, store.catalog, repositories, fills, upstreams, flights)
     pull.followers.append(Prefetch(pull, blobs, tasks.spawn).follow)
     authority = _authority(settings, store, known, routing)
+    routes = _routes(settings, store)
     return House(
         settings=settings,
         store=store,
@@ -117,7 +122,9 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
         pull_times=PullTimes(store.images, Exclusions(store.documents)),
         blobs=blobs,
         push=_push(settings, store, manifests, repositories),
-        backfills=_backfills(settings, store, repositories, tasks),
+        routes=routes,
+        backfills=Backfills(store.documents, store.replications, repositories, store.images, routes, tasks.spawn),
+        throttle=Throttle(settings.replication.bytes_s_max),
         replicas=Replicas(store.index, store.catalog, store.images, manifests, repositories, authority),
         discovery=Discovery(store.index, store.catalog, upstreams, flights),
         rights=UpstreamRights(routing, clients.of_caller, flights),
@@ -151,9 +158,9 @@ def _push(settings: Settings, store: Store, manifests: Manifests, repositories: 
     )
 
 
-def _backfills(settings: Settings, store: Store, repositories: Repositories, tasks: Tasks) -> Backfills:
+def _routes(settings: Settings, store: Store) -> Routes:
     configurations = Configurations(store.documents, settings.registry.region)
-    return Backfills(store.documents, store.replications, repositories, store.images, configurations, tasks.spawn)
+    return Routes(store.documents, configurations, settings.destinations, settings.home)
 
 
 def _pull_through(

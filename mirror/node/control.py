@@ -73,7 +73,7 @@ async def build_control(house: House, slow: SlowClock) -> Control:
             LOGOS: Logos(house.repositories, gallery).get,
         },
         administration=Administration(
-            json, query, identities, house.secrets, house.store.replications, house.audit, bodies
+            json, query, identities, house.secrets, house.store.replications, house.backfills, house.audit, bodies
         ),
     )
 

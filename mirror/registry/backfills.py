@@ -21,11 +21,9 @@ from mirror.aws.errors import (
     ValidationFailed,
 )
 from mirror.oci.names import Registry, Repository
-from mirror.registry.configurations import Configurations
 from mirror.registry.flights import Spawn
-from mirror.registry.replication_orders import places_of
+from mirror.registry.replication_routes import Routes, Way
 from mirror.registry.repositories import Repositories
-from mirror.rules.replication import destinations
 from mirror.store.documents import Documents, Edit
 from mirror.store.images import PAGE_MAX, Images
 from mirror.store.replications import Counts, Order, Place, Replications
@@ -64,14 +62,14 @@ class Backfills:
         replications: Replications,
         repositories: Repositories,
         images: Images,
-        configurations: Configurations,
+        routes: Routes,
         spawn: Spawn,
     ) -> None:
         self._documents = documents
         self._replications = replications
         self._repositories = repositories
         self._images = images
-        self._configurations = configurations
+        self._routes = routes
         self._spawn = spawn
         self._changing = asyncio.Lock()
 
@@ -84,7 +82,7 @@ class Backfills:
 
     async def start(self, registry: Registry, place: Place) -> Backfill:
         """Begin a backfill to a place. Raises ValidationFailed, ReplicationBackfillInProgress, LimitExceeded."""
-        if place not in places_of(self._configurations.replication(registry)):
+        if not place.account or place not in self._routes.of(registry).places():
             raise ValidationFailed("The destination is not one of the registry's replication configuration")
         async with self._changing:
             running = [one for one in await self.all(registry) if one.status in _RUNNING]
@@ -99,6 +97,16 @@ class Backfills:
             await self._put(registry, made)
         self._spawn(self._prepare(registry, made), f"backfill {made.id}")
         return made
+
+    async def ask_all(self, registry: Registry, place: Place) -> int:
+        """Ask for all that is there to go to a destination; return for how many. Raises ValidationFailed."""
+        if place not in self._routes.of(registry).places():
+            raise ValidationFailed(f"The registry of {registry.account} has no destination '{place}'")
+        total = 0
+        async for orders in self._orders(registry, place):
+            await self._replications.ask(orders, time.time())
+            total += len(orders)
+        return total
 
     async def stop(self, registry: Registry, backfill: str) -> Backfill:
         """End a backfill: what has not arrived is called off. Raises ReplicationBackfillInvalidStatus."""
@@ -161,17 +169,22 @@ class Backfills:
         return body is not None and _read(body).status == "PREPARING"
 
     async def _orders(self, registry: Registry, place: Place) -> AsyncIterator[list[Order]]:
-        configuration = self._configurations.replication(registry)
+        route = self._routes.of(registry)
         for repository in self._repositories.all(registry):
-            copies = destinations(configuration, repository.name)
-            if repository.owned and any((one.region, one.account) == (place.region, place.account) for one in copies):
-                async for orders in self._of(repository, place):
+            way = next((one for one in route.ways(repository.name) if one.place == place), None)
+            if repository.owned and way is not None:
+                async for orders in self._of(repository, way):
                     yield orders
 
-    async def _of(self, repository: Repository, place: Place) -> AsyncIterator[list[Order]]:
+    async def _of(self, repository: Repository, way: Way) -> AsyncIterator[list[Order]]:
         after = ""
         while page := await self._images.page(repository, after=after, status="ACTIVE"):
-            yield [Order(repository, place, "PUT", image.digest, tag) for image in page for tag in image.tags or ("",)]
+            yield [
+                Order(repository, way.place, "PUT", image.digest, tag)
+                for image in page
+                for tag in image.tags or ("",)
+                if way.takes(tag)
+            ]
             if len(page) < PAGE_MAX:
                 return
             after = str(page[-1].digest)

@@ -4,7 +4,6 @@ Source: ECR guide, "Private image replication"; ECR.md 2.4. A place may be a reg
 node: its bytes are here, so only names are written. Children go before parents, and what is there already is not sent.
 """
 
-import os
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -12,15 +11,12 @@ from typing import Protocol
 from mirror.aws.errors import AccessDenied
 from mirror.aws.principals import root_of
 from mirror.oci.digest import Digest
-from mirror.oci.errors import RegistryError, UpstreamDenied, UpstreamTimeout, UpstreamUnavailable
+from mirror.oci.errors import RegistryError
 from mirror.oci.names import Registry, Repository
 from mirror.registry.authority import Circumstances
 from mirror.registry.manifests import NESTING_MAX, Manifests, read_manifest
 from mirror.registry.replicas import Replicas
-from mirror.store.files import Files
-from mirror.store.index import Index
 from mirror.store.replications import Order, Place
-from mirror.upstream.peer import Peer
 
 
 class Gone(Exception):
@@ -102,61 +98,6 @@ class HomeCarrier:
                 await self._put(source, target, child.digest, "", depth - 1)
         origin = f"{source.registry.account}/{self._replicas.region}"
         await self._replicas.put(target, digest, data, manifest, tag, origin)
-
-
-class PeerCarrier:
-    """Carries images to a registry of another region: another node."""
-
-    def __init__(self, peer: Peer, files: Files, index: Index, manifests: Manifests) -> None:
-        self._peer = peer
-        self._files = files
-        self._index = index
-        self._manifests = manifests
-
-    async def carry_out(self, order: Order) -> None:
-        """Do what an order says. Raises Gone, Refused, Trouble."""
-        name = order.repository.name
-        try:
-            if order.action == "PUT":
-                assert order.digest is not None
-                await self._put(order.repository, order.digest, order.tag, NESTING_MAX)
-            else:
-                await self._peer.delete(name, order.tag if order.action == "UNTAG" else str(order.digest))
-        except (UpstreamUnavailable, UpstreamTimeout) as error:
-            raise Trouble(error.message) from None
-        except UpstreamDenied as error:
-            raise Refused("AccessDenied", error.message) from None
-        except RegistryError as error:
-            raise Refused(error.aws.removesuffix("Exception"), error.message) from None
-
-    async def _put(self, source: Repository, digest: Digest, tag: str, depth: int) -> None:
-        """Send an image: nothing where it is there, else its children, what blobs are missing, and itself last."""
-        name = source.name
-        if await self._peer.head(name, tag or str(digest)) == str(digest):
-            return
-        found = await self._manifests.read(source, digest)
-        if found is None:
-            raise Gone
-        member, data = found
-        if not tag or await self._peer.head(name, str(digest)) is None:
-            manifest = await read_manifest(data, member.media_type)
-            for child in manifest.manifests:
-                if depth:
-                    await self._put(source, child.digest, "", depth - 1)
-            for blob in manifest.needed:
-                await self._send(source, blob.digest)
-        await self._peer.put_manifest(name, digest, data, member.media_type, tag)
-
-    async def _send(self, source: Repository, digest: Digest) -> None:
-        if await self._peer.has_blob(source.name, digest):
-            return
-        entry = self._index.blob(digest)
-        descriptor = self._files.open_blob(digest, entry.size) if entry is not None else None
-        if entry is None or descriptor is None:
-            # No fault of the place's: it must not be left alone for it.
-            raise Refused("LayerInaccessible", f"the bytes of {digest} are not here")
-        os.close(descriptor)
-        await self._peer.put_blob(source.name, digest, self._files.path(digest), entry.size)
 
 
 CarrierOf = Callable[[Place, str], Carrier]  # to a place, for an account whose images go there

@@ -32,6 +32,9 @@ class Windows:
         return min((start - now) % WEEK_S for start, _ in self._spans)
 
 
+ALWAYS: Final = Windows(())
+
+
 def spans(text: str) -> Iterator[tuple[int, int]]:
     """Read a window: for each of its days the second of the week at which it begins, and its length in seconds.
 

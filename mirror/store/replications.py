@@ -24,14 +24,18 @@ Image = tuple[Repository, Digest]
 
 REASON_CHARS_MAX: Final = 1_000
 _table: Final = tables.replications
+_OPEN: Final = _table.c.status.in_(("IN_PROGRESS", "FAILED"))  # still to be done
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A destination: the registry of an account in a region."""
+    """A destination: the registry of an account in a region; with no account, one of any kind by its own name."""
 
     region: str
     account: str
+
+    def __str__(self) -> str:
+        return f"{self.account}/{self.region}" if self.account else self.region
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +59,19 @@ class Shipment:
     failure: str
     reason: str
     tries: int
-    asked_at: float
 
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """How much waits for a place: orders that are not done, those of them that were refused, the oldest one's time."""
+    """How much waits for a place: orders that are not done, those of them that were refused, the oldest one's time;
+
+    and how many are done and not forgotten.
+    """
 
     waiting: int
     failed: int
     oldest_at: float | None
+    complete: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,7 @@ class Counts:
 
 
 NOTHING: Final = Read("")
+NO_LAG: Final = Lag(0, 0, None)
 Follower = Callable[[set[Place]], object]  # told of the places that something was asked for
 
 
@@ -111,7 +119,8 @@ class Replications:
                 same = (*_of(repository), _table.c.digest == str(digest), _table.c.action == "PUT")
                 await entry.connection.execute(delete(_table).where(*same))
             for order in orders:
-                await entry.connection.execute(delete(_table).where(_against(order)))
+                await entry.connection.execute(delete(_table).where(*_same(order)))
+                await entry.connection.execute(delete(_table).where(*_pointless(order)))
                 await entry.connection.execute(insert(_table).values(_asked(order, at, backfill)))
             if read.consumer:
                 row = {"name": read.consumer, "seq": read.seq, "updated_at": at}
@@ -166,8 +175,7 @@ class Replications:
             for registry, found in places.items()
             for place in found
         ]
-        stale = _table.c.status != "COMPLETE"
-        await self._run(delete(_table).where(and_(stale, ~or_(*kept)) if kept else stale))
+        await self._run(delete(_table).where(and_(_OPEN, ~or_(*kept)) if kept else _OPEN))
 
     async def of_image(self, repository: Repository, digest: Digest, tag: str = "") -> list[Shipment]:
         """List what became of an image, or of one tag of it, at each place."""
@@ -196,26 +204,22 @@ class Replications:
 
     async def call_off(self, backfill: str) -> None:
         """Forget what a backfill asked for and has not arrived."""
-        await self._run(delete(_table).where(_table.c.backfill == backfill, _table.c.status != "COMPLETE"))
-
-    async def places(self) -> list[Place]:
-        """List the places that anything was ever asked for, and not forgotten."""
-        chosen = select(_table.c.region, _table.c.account).distinct().order_by(_table.c.region, _table.c.account)
-        async with self._database.read() as connection:
-            return [Place(region, account) for region, account in await connection.execute(chosen)]
+        await self._run(delete(_table).where(_table.c.backfill == backfill, _OPEN))
 
     async def refused(self, limit: int) -> list[Shipment]:
         """List up to `limit` orders that a place refused last, the oldest first."""
         return await self._rows(select(_table).where(_table.c.status == "FAILED").order_by(_table.c.id).limit(limit))
 
-    async def lag(self, place: Place) -> Lag:
-        """Say how much waits for a place."""
-        failed = func.count().filter(_table.c.status == "FAILED")
-        chosen = select(func.count(), failed, func.min(_table.c.asked_at))
+    async def lags(self) -> dict[Place, Lag]:
+        """Say how much waits for each place that anything was ever asked for, and not forgotten."""
+        counts = func.count().filter(_OPEN), func.count().filter(_table.c.status == "FAILED")
+        oldest = func.min(_table.c.asked_at).filter(_OPEN)
+        of = _table.c.region, _table.c.account
+        complete = func.count().filter(_table.c.status == "COMPLETE")
+        chosen = select(*of, *counts, oldest, complete).group_by(*of).order_by(*of)
         async with self._database.read() as connection:
-            found = await connection.execute(chosen.where(*_at(place), _table.c.status != "COMPLETE"))
-            waiting, refused, oldest = found.one()
-        return Lag(waiting, refused, oldest)
+            rows = await connection.execute(chosen)
+            return {Place(region, account): Lag(*lag) for region, account, *lag in rows}
 
     async def _rows(self, chosen: Any) -> list[Shipment]:
         async with self._database.read() as connection:
@@ -254,21 +258,24 @@ def _key(order: Order) -> dict[str, str]:
     }
 
 
-def _against(order: Order) -> ColumnElement[bool]:
-    """Choose the same order, and what it makes pointless: deletions of what is put, puts of what is deleted."""
-    same = and_(*(_table.c[name] == value for name, value in _key(order).items()))
+def _same(order: Order) -> Iterator[ColumnElement[bool]]:
+    """Choose the same order."""
+    yield from (_table.c[name] == value for name, value in _key(order).items())
+
+
+def _pointless(order: Order) -> Iterator[ColumnElement[bool]]:
+    """Choose what an order makes pointless: deletions of what is put, puts of what is deleted."""
+    yield from (*_of(order.repository), *_at(order.place))
     if order.action == "PUT":
-        named = or_(_table.c.digest == str(order.digest), and_(_table.c.tag == order.tag, _table.c.tag != ""))
-        pointless = and_(_table.c.action != "PUT", named)
-    elif order.action == "DELETE":
-        pointless = and_(_table.c.action == "PUT", _table.c.digest == str(order.digest))
+        yield _table.c.action.in_(("UNTAG", "DELETE"))
+        yield or_(_table.c.digest == str(order.digest), and_(_table.c.tag == order.tag, _table.c.tag != ""))
     else:
-        pointless = and_(_table.c.action == "PUT", _table.c.tag == order.tag)
-    return or_(same, and_(*_of(order.repository), *_at(order.place), pointless))
+        yield _table.c.action == "PUT"
+        yield _table.c.digest == str(order.digest) if order.action == "DELETE" else _table.c.tag == order.tag
 
 
 def _waiting(place: Place, busy: Collection[Repository]) -> Iterator[ColumnElement[bool]]:
-    yield from (*_at(place), _table.c.status != "COMPLETE")
+    yield from (*_at(place), _OPEN)
     if busy:
         yield ~or_(*(and_(*_of(one)) for one in busy))
 
@@ -285,4 +292,4 @@ def _read(row: Mapping[Any, Any]) -> Shipment:
     repository = Repository(read_registry(row["registry"]), "", row["repository"])
     digest = parse_digest(row["digest"]) if row["digest"] else None
     order = Order(repository, Place(row["region"], row["account"]), row["action"], digest, row["tag"])
-    return Shipment(row["id"], order, row["status"], row["failure"], row["reason"], row["tries"], row["asked_at"])
+    return Shipment(row["id"], order, row["status"], row["failure"], row["reason"], row["tries"])

@@ -55,6 +55,7 @@ CONNECTIONS_REFUSED = _counter("mirror_connections_refused", "Connections closed
 UPLOADS = _gauge("mirror_uploads_in_flight", "Upload requests that are running.")
 SLOW_CLOSED = _counter("mirror_slow_closed", "Connections closed below the minimum rate.", "direction")
 WEBHOOK_EVENTS = _counter("mirror_webhook_events", "Events told: delivered, repeated or parked.", "hook", "outcome")
+REPLICATION_BYTES = _counter("mirror_replication_bytes", "Bytes of blobs sent to a place.", "region", "account")
 REPLICATION_WAITING = _gauge("mirror_replication_waiting", "Images on their way to a place.", "region", "account")
 REPLICATION_FAILED = _gauge("mirror_replication_failed", "Those of them that the place refused.", "region", "account")
 REPLICATION_LAG = _gauge("mirror_replication_lag_seconds", "Age of the oldest of them.", "region", "account")

@@ -12,12 +12,11 @@ import aiohttp
 from yarl import URL
 
 from mirror.oci.errors import RegistryError, UpstreamDenied, UpstreamError
+from mirror.upstream.authorization import Authorization
 from mirror.upstream.body import read_small
-from mirror.upstream.challenge import Challenge, choose, parse_challenges
 from mirror.upstream.health import Health
 from mirror.upstream.limits import LOCATION_CHARS_MAX, REDIRECTS_MAX, TOKEN_BYTES_MAX
 from mirror.upstream.password import Credential
-from mirror.upstream.tokens import Tokens
 from mirror.upstream.wire import Wire
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -42,8 +41,7 @@ class Conversation:
         self._wire = wire
         self._credential = credential
         self._health = health
-        self._tokens = Tokens(health.upstream, home, self._ask_realm)
-        self._challenge: Challenge | None = None
+        self._authorization = Authorization(health.upstream, home, credential, self._ask_realm)
 
     async def answer(self, ask: Ask) -> aiohttp.ClientResponse:
         """Return the 200 or 206 at the end of the redirects; the caller releases it.
@@ -72,28 +70,13 @@ class Conversation:
 
     async def _authorized(self, ask: Ask, url: URL) -> aiohttp.ClientResponse:
         """Ask with what the last challenge wanted; a 401 is a new challenge, met once."""
-        authorization = await self._authorization(ask.scope)
-        response = await self._send(ask, url, authorization)
+        shown = await self._authorization.header(ask.scope)
+        response = await self._send(ask, url, shown)
         if response.status != 401:
             return response
         response.release()
-        challenge = choose(parse_challenges(response.headers.getall("WWW-Authenticate", [])))
-        if challenge is None:
-            return response
-        self._challenge = challenge
-        fresh = await self._authorization(ask.scope, rejected=authorization)
-        if fresh in ("", authorization):
-            # The same password again would only help to lock the account.
-            return response
-        return await self._send(ask, url, fresh)
-
-    async def _authorization(self, scope: str, rejected: str = "") -> str:
-        if self._challenge is None:
-            return ""
-        if self._challenge.scheme == "basic":
-            return await self._credential.basic() if self._credential else ""
-        token = await self._tokens.get(self._challenge, scope, rejected.removeprefix("Bearer "))
-        return f"Bearer {token}"
+        fresh = await self._authorization.after(response, ask.scope, shown)
+        return await self._send(ask, url, fresh) if fresh else response
 
     async def _ask_realm(self, url: URL) -> bytes:
         headers = {"Authorization": await self._credential.basic()} if self._credential else {}

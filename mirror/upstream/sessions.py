@@ -7,7 +7,7 @@ redirects and reads proxy variables, all of which is switched off here. Never se
 import asyncio
 import functools
 import ssl
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -41,11 +41,11 @@ class Sessions:
     def is_home(self, url: URL) -> bool:
         return url.origin() == self.home
 
-    async def request(self, method: str, url: URL, headers: dict[str, str]) -> aiohttp.ClientResponse:
+    async def request(self, method: str, url: URL, headers: dict[str, str], data: Any = None) -> aiohttp.ClientResponse:
         """Ask once and return the answer's headers, whatever they say. Raises what aiohttp raises."""
         home, away = await self._sessions()
         session = home if self.is_home(url) else away
-        return await session.request(method, url, headers=headers, allow_redirects=False)
+        return await session.request(method, url, headers=headers, data=data, allow_redirects=False)
 
     async def close(self) -> None:
         self._closed = True

@@ -57,7 +57,9 @@ class Tokens:
         self._slots: OrderedDict[str, _Slot] = OrderedDict()
 
     async def get(self, challenge: Challenge, scope: str, rejected: str = "") -> str:
-        """Return a token for `scope`, any but the `rejected` one. N callers cost one fetch.
+        """Return a token for `scope` (several with a space between), any but the `rejected` one.
+
+        N callers cost one fetch.
 
         A caller that goes away while fetching leaves the turn to the next. Raises UpstreamError and its kin.
         """
@@ -93,7 +95,7 @@ class Tokens:
         if not trusted:
             raise UpstreamError(f"upstream {self._upstream} names a token realm on a host that is not trusted with it")
         query = {"service": challenge.service} if challenge.service else {}
-        return realm.with_fragment(None).update_query({**query, **({"scope": scope} if scope else {})})
+        return realm.with_fragment(None).update_query({**query, **({"scope": scope.split()} if scope else {})})
 
     def _read(self, body: bytes) -> tuple[str, float]:
         try:

@@ -20,14 +20,16 @@ from mirror.aws.principals import Principal, root_of
 from mirror.oci.errors import RegistryError, RequestInvalid
 from mirror.oci.names import Registry
 from mirror.registry.audit import Audit
+from mirror.registry.backfills import Backfills
 from mirror.registry.identities.identities import Identities
 from mirror.registry.secrets import Secrets
-from mirror.store.replications import Replications, Shipment
+from mirror.store.replications import Place, Replications, Shipment
 from mirror.web.admin_socket import check_peer
 from mirror.web.administration_asks import (
     CALLED,
     DECODERS,
     Ask,
+    Backfill,
     CreateAccount,
     DeleteSecret,
     ListAccounts,
@@ -66,6 +68,7 @@ class Administration:
         identities: Identities,
         secrets: Secrets,
         replications: Replications,
+        backfills: Backfills,
         audit: Audit,
         bodies: Bodies,
     ) -> None:
@@ -74,6 +77,7 @@ class Administration:
         self._identities = identities
         self._secrets = secrets
         self._replications = replications
+        self._backfills = backfills
         self._audit = audit
         self._bodies = bodies
         self._verbs: Mapping[type[Ask], Callable[[str, Any], Awaitable[Mapping[str, Any]]]] = {
@@ -85,6 +89,7 @@ class Administration:
             CreateAccount: self._create_account,
             ListAccounts: self._list_accounts,
             ListReplications: self._list_replications,
+            Backfill: self._backfill,
         }
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -203,12 +208,12 @@ class Administration:
     async def _list_replications(self, _: str, __: ListReplications) -> Mapping[str, Any]:
         """Say of each place how far it is behind, and which images it refuses. Of all accounts: a line is shared."""
         places = []
-        for place in await self._replications.places():
-            lag = await self._replications.lag(place)
+        for place, lag in (await self._replications.lags()).items():
             places.append(
                 {
                     "region": place.region,
                     "account": place.account,
+                    "complete": lag.complete,
                     "waiting": lag.waiting,
                     "failed": lag.failed,
                     "oldestAt": lag.oldest_at,
@@ -216,6 +221,10 @@ class Administration:
             )
         refused = [_refused(one) for one in await self._replications.refused(REFUSED_MAX)]
         return {"places": places, "refused": refused}
+
+    async def _backfill(self, account: str, ask: Backfill) -> Mapping[str, Any]:
+        """Have what is here already go to a destination of the configuration."""
+        return {"images": await self._backfills.ask_all(Registry(account), Place(ask.destination, ""))}
 
 
 def _refused(one: Shipment) -> Mapping[str, Any]:

@@ -47,11 +47,15 @@ class ListReplications(Ask, frozen=True, tag="status"):
     pass
 
 
+class Backfill(Ask, frozen=True, tag="backfill"):
+    destination: str
+
+
 DECODERS: Final[Mapping[str, msgspec.json.Decoder[Ask]]] = {
     "/secrets": msgspec.json.Decoder(PutSecret | ListSecrets | DeleteSecret),
     "/passwords": msgspec.json.Decoder(SetPassword | RemovePassword),
     "/accounts": msgspec.json.Decoder(CreateAccount | ListAccounts),
-    "/replications": msgspec.json.Decoder(ListReplications),
+    "/replications": msgspec.json.Decoder(ListReplications | Backfill),
 }
 # What CloudTrail would call the same thing, and whose it is. What only reads is not recorded.
 CALLED: Final[Mapping[type[Ask], tuple[str, str]]] = {

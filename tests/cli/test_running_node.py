@@ -65,7 +65,7 @@ async def test_how_far_places_are_behind_is_told(tmp_path: Path) -> None:
             while "AccessDenied" not in (told := await asked(tmp_path / "store", "replication", "status")).stdout:
                 await asyncio.sleep(0.02)
         place_line, _, refused_line = told.stdout.splitlines()
-        assert place_line.split("\t")[:4] == ["us-east-1", OTHER, "1", "1"]
+        assert place_line.split("\t")[:5] == ["us-east-1", OTHER, "0", "1", "1"]
         assert refused_line.split("\t")[:2] == [f"{OTHER} in us-east-1", "team/app:v1"]
         waiting = f'mirror_replication_waiting{{account="{OTHER}",region="us-east-1"}} 1.0'
         async with asyncio.timeout(WAIT_S_MAX):

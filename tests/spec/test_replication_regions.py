@@ -1,7 +1,7 @@
 """Replication between regions: two nodes, real sockets, one access key. What goes is what the peer does not have."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,8 @@ from mirror.jobs.replication import Pace
 from mirror.oci.digest import parse_digest
 from mirror.oci.media import OCI_INDEX
 from mirror.upstream import peer
+from mirror.upstream.push_wire import Body, Request
+from mirror.upstream.upload import Uploads
 
 NAME: Final = "prod/web"
 WEST: Final = "us-west-2"
@@ -120,13 +122,13 @@ async def test_a_list_takes_its_images_along(coasts: Coasts) -> None:
 async def test_a_layer_that_is_there_is_not_sent_again(coasts: Coasts, monkeypatch: pytest.MonkeyPatch) -> None:
     """Issue 4, section 1: destination HEAD first; a blob that many images share is sent once."""
     sent: list[str] = []
-    put_blob = peer.Peer.put_blob
+    put = Uploads.put
 
-    async def counted(self: peer.Peer, name: str, digest: Any, path: Path, size: int) -> None:
-        sent.append(str(digest))
-        await put_blob(self, name, digest, path, size)
+    async def counted(self: Uploads, key: Any, begin: Request, path: Path, size: int) -> None:
+        sent.append(str(key[1]))
+        await put(self, key, begin, path, size)
 
-    monkeypatch.setattr(peer.Peer, "put_blob", counted)
+    monkeypatch.setattr(Uploads, "put", counted)
     image = await push_image(coasts.pusher(), NAME, "v1")
     await coasts.arrived("v1")
     assert sorted(sent) == sorted(sha256(blob) for blob in (image.config, image.layer))
@@ -141,17 +143,20 @@ async def test_a_large_layer_comes_in_chunks_and_goes_on_after_a_cut(
     """Issue 4, section 1: chunked uploads resumed at the byte."""
     monkeypatch.setattr(peer, "CHUNK_BYTES", 256 * 1024)
     cuts = [2]
-    read = peer._bytes
+    read = Uploads._bytes
 
-    async def cut(path: Path, start: int, end: int) -> AsyncIterator[bytes]:
-        async for data in read(path, start, end):
-            if start and cuts[0]:
-                cuts[0] -= 1
-                yield data[: len(data) // 2]
-                raise ConnectionResetError("cut")
-            yield data
+    def cut(self: Uploads, path: Path, start: int, end: int) -> Body:
+        async def body(taken: Callable[[], None]) -> AsyncIterator[bytes]:
+            async for data in read(self, path, start, end)(taken):
+                if start and cuts[0]:
+                    cuts[0] -= 1
+                    yield data[: len(data) // 2]
+                    raise ConnectionResetError("cut")
+                yield data
 
-    monkeypatch.setattr(peer, "_bytes", cut)
+        return body
+
+    monkeypatch.setattr(Uploads, "_bytes", cut)
     layer = bytes(range(256)) * 4096
     await push_blob(coasts.pusher(), NAME, layer)
     config = b"{}"

@@ -11,14 +11,16 @@ import pytest
 from aiohttp import web
 
 from mirror.oci.errors import UpstreamUnavailable
-from mirror.upstream.peer import Peer, PeerRule
+from mirror.upstream.peer import PeerRule, open_peer
+from mirror.upstream.push import PushClient
+from mirror.upstream.throttle import Throttle
 
 PIECE_S = 0.05  # between two pieces of an answer
 TOKEN = {"authorizationData": [{"authorizationToken": "a" * 3_000, "expiresAt": time.time() + 43_200}]}
 
 
 @asynccontextmanager
-async def peer(folder: Path, pieces: list[bytes], *, length: int) -> AsyncIterator[tuple[Peer, list[str]]]:
+async def peer(folder: Path, pieces: list[bytes], *, length: int) -> AsyncIterator[tuple[PushClient, list[str]]]:
     """A node that answers GetAuthorizationToken in `pieces`, and everything else with 404; and what it was asked."""
     asked: list[str] = []
 
@@ -41,7 +43,7 @@ async def peer(folder: Path, pieces: list[bytes], *, length: int) -> AsyncIterat
     server = await asyncio.get_running_loop().create_server(web.Server(handle), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     rule = PeerRule("eu-west-1", f"http://127.0.0.1:{port}", "AKIAEXAMPLE", str(secret))
-    one = Peer(rule, "111111111111", "us-east-1", user_agent="tests")
+    one = open_peer(rule, "111111111111", "us-east-1", user_agent="tests", throttle=Throttle(0), sent=lambda _: None)
     try:
         yield one, asked
     finally:

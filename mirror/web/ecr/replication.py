@@ -62,7 +62,8 @@ class Replication:
     async def describe_image_replication_status(self, call: Call) -> dict[str, Any]:
         """Tell what became of an image at each place that it was to go to."""
         one = await self._images.of(call)
-        found = await self._replications.of_image(one.subject.repository, one.image.digest, one.asked.tag)
+        rows = await self._replications.of_image(one.subject.repository, one.image.digest, one.asked.tag)
+        found = [row for row in rows if row.order.place.account]  # the API knows no registries but of accounts
         return {
             "repositoryName": one.subject.name,
             "imageId": one.shape,
