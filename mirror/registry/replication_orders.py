@@ -54,7 +54,7 @@ def _image(change: Change) -> tuple[Repository, Digest | None, float]:
 def _orders(change: Change, route: Route) -> Iterator[Order]:
     for way in route.ways(change.repository.name):
         order = _order(change, way)
-        if order is not None and change.seq > way.since and way.takes(order.tag):
+        if order is not None and change.seq >= way.since and way.takes(order.tag):
             yield order
 
 

@@ -28,7 +28,7 @@ class Way:
     place: Place
     deletes: bool
     rule: DestinationRule | None = None
-    since: int = 0  # the last change that was in the log before the destination was
+    since: int = 0  # the first change that the destination is told of
 
     def takes(self, tag: str) -> bool:
         """Tell whether what has the tag, or with "" none, may be wanted there: of a referrer that is seen later."""
@@ -82,17 +82,17 @@ class Routes:
         """Note of each destination that is new where the log ends now: it is sent what comes from then on."""
         known = {name: msgspec.json.decode(body, type=int) for name, body in self._documents.list(NODE, DESTINATION)}
         names = {rule.name for rules in self._rules.values() for rule in rules}
-        self._since = {name: known.get(name, last_seq) for name in names}
-        made = [Edit(NODE, DESTINATION, name, msgspec.json.encode(last_seq)) for name in names - known.keys()]
+        self._since = {name: known.get(name, last_seq + 1) for name in names}
+        made = [Edit(NODE, DESTINATION, name, msgspec.json.encode(last_seq + 1)) for name in names - known.keys()]
         gone = [Edit(NODE, DESTINATION, name, None) for name in known.keys() - names]
         if made or gone:
             await self._documents.write([*made, *gone])
 
     def since(self) -> int:
-        """Return from where on the log matters: from its beginning for what registries say themselves."""
+        """Return behind which change the log matters: its beginning, for what registries say themselves."""
         if self._documents.all(REPLICATION):
             return 0
-        return min(self._since.values(), default=0)
+        return min(self._since.values(), default=1) - 1
 
 
 def place_of(rule: DestinationRule) -> Place:

@@ -63,15 +63,11 @@ class Shipment:
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """How much waits for a place: orders that are not done, those of them that were refused, the oldest one's time;
-
-    and how many are done and not forgotten.
-    """
+    """How much waits for a place: orders that are not done, those of them that were refused, the oldest one's time."""
 
     waiting: int
     failed: int
     oldest_at: float | None
-    complete: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,15 +207,19 @@ class Replications:
         return await self._rows(select(_table).where(_table.c.status == "FAILED").order_by(_table.c.id).limit(limit))
 
     async def lags(self) -> dict[Place, Lag]:
-        """Say how much waits for each place that anything was ever asked for, and not forgotten."""
-        counts = func.count().filter(_OPEN), func.count().filter(_table.c.status == "FAILED")
-        oldest = func.min(_table.c.asked_at).filter(_OPEN)
+        """Say how much waits for each place that anything waits for."""
         of = _table.c.region, _table.c.account
-        complete = func.count().filter(_table.c.status == "COMPLETE")
-        chosen = select(*of, *counts, oldest, complete).group_by(*of).order_by(*of)
+        failed = func.count().filter(_table.c.status == "FAILED")
+        chosen = select(*of, func.count(), failed, func.min(_table.c.asked_at)).where(_OPEN).group_by(*of)
         async with self._database.read() as connection:
-            rows = await connection.execute(chosen)
-            return {Place(region, account): Lag(*lag) for region, account, *lag in rows}
+            return {Place(region, account): Lag(*lag) for region, account, *lag in await connection.execute(chosen)}
+
+    async def arrived(self) -> dict[Place, int]:
+        """Count what has arrived at each place that anything was ever asked for, and is not forgotten."""
+        of = _table.c.region, _table.c.account
+        chosen = select(*of, func.count().filter(_table.c.status == "COMPLETE")).group_by(*of).order_by(*of)
+        async with self._database.read() as connection:
+            return {Place(region, account): count for region, account, count in await connection.execute(chosen)}
 
     async def _rows(self, chosen: Any) -> list[Shipment]:
         async with self._database.read() as connection:

@@ -4,10 +4,9 @@ Runs inside the ledger's transaction, as `mutations.py` does.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import orjson
-from sqlalchemy import Select, Table, select, update
+from sqlalchemy import select, update
 
 from mirror.oci.digest import parse_digest
 from mirror.oci.names import Repository
@@ -46,21 +45,19 @@ async def delete_repository(entry: Entry, repository: Repository, at: float, *, 
     if repository_id is None:
         return None
     await entry.write_links()
-    table = tables.manifests
-    images = (await entry.connection.execute(_rows_of(table, repository_id))).mappings().all()
+    image, tag = tables.manifests.c, tables.tags.c
+    chosen = select(image.digest).where(image.repository_id == repository_id)
+    images = (await entry.connection.execute(chosen if force else chosen.limit(1))).scalars().all()
     if images and not force:
         return False
-    tags = (await entry.connection.execute(_rows_of(tables.tags, repository_id))).mappings().all()
-    entry.changes += [Change("tag.deleted", repository, at, parse_digest(row["digest"]), row["tag"]) for row in tags]
-    entry.changes += [Change("manifest.deleted", repository, at, parse_digest(row["digest"])) for row in images]
+    chosen_tags = select(tag.tag, tag.digest).where(tag.repository_id == repository_id)
+    tags = (await entry.connection.execute(chosen_tags)).all()
+    entry.changes += [Change("tag.deleted", repository, at, parse_digest(digest), name) for name, digest in tags]
+    entry.changes += [Change("manifest.deleted", repository, at, parse_digest(digest)) for digest in images]
     await remove(entry, tables.repositories, id=repository_id)
     entry.forget(repository)
     entry.changes.append(Change("repository.deleted", repository, at))
     return True
-
-
-def _rows_of(table: Table, repository_id: int) -> Select[Any]:
-    return select(table).where(table.c.repository_id == repository_id)
 
 
 async def rename_repository(entry: Entry, old: Repository, new: Repository, at: float) -> bool:

@@ -23,7 +23,7 @@ from mirror.registry.audit import Audit
 from mirror.registry.backfills import Backfills
 from mirror.registry.identities.identities import Identities
 from mirror.registry.secrets import Secrets
-from mirror.store.replications import Place, Replications, Shipment
+from mirror.store.replications import NO_LAG, Place, Replications, Shipment
 from mirror.web.admin_socket import check_peer
 from mirror.web.administration_asks import (
     CALLED,
@@ -208,12 +208,14 @@ class Administration:
     async def _list_replications(self, _: str, __: ListReplications) -> Mapping[str, Any]:
         """Say of each place how far it is behind, and which images it refuses. Of all accounts: a line is shared."""
         places = []
-        for place, lag in (await self._replications.lags()).items():
+        lags = await self._replications.lags()
+        for place, arrived in (await self._replications.arrived()).items():
+            lag = lags.get(place, NO_LAG)
             places.append(
                 {
                     "region": place.region,
                     "account": place.account,
-                    "complete": lag.complete,
+                    "complete": arrived,
                     "waiting": lag.waiting,
                     "failed": lag.failed,
                     "oldestAt": lag.oldest_at,

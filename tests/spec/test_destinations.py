@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 import aiohttp
 import pytest
-from accounts import ADMIN, OWNER, REGION, Client, Person, Town, allow, populated
+from accounts import ADMIN, OWNER, REGION, Client, Person, Town, allow, basic, populated
 from pushing import PushedImage, image_manifest, index_manifest, push_blob, push_image, put_manifest, sha256
 from running import OPEN
 from waiting import until
@@ -26,7 +26,7 @@ from mirror.oci.media import ACCEPT, OCI_INDEX
 from mirror.oci.names import Registry
 from mirror.rules.destinations import DestinationRule
 from mirror.store.replications import Place
-from tests.clients.daemons import which
+from tests.clients.daemons import free_port, which
 from tests.clients.registries import Upstream
 
 NAME: Final = "team/app"
@@ -96,10 +96,12 @@ async def far(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[F
     secret.write_text(f"{ROBOT.password}\n")
     (tmp_path / "far").mkdir()
     home = Home(account=OWNER, region=REGION, domain="localhost", create_on_push=True, login=kind)
-    async with populated(tmp_path / "far", people=(ROBOT,), home=home) as town:
+    port = free_port()
+    public_url = f"http://127.0.0.1:{port}"  # its token service must be at the host that the rule names
+    async with populated(tmp_path / "far", people=(ROBOT,), home=home, port=port, public_url=public_url) as town:
         rule = rule_for(town.node.url, username=ROBOT.name, password_file=str(secret))
-        login = aiohttp.BasicAuth(ROBOT.name, ROBOT.password)
-        async with aiohttp.ClientSession(auth=login) as session:
+        login = {"Authorization": basic(ROBOT.name, ROBOT.password)}
+        async with aiohttp.ClientSession(headers=login) as session:
             yield Far(town.node.url, session, rule, has_referrers=True)
 
 
@@ -156,11 +158,14 @@ async def test_only_what_filters_choose_goes(tmp_path: Path, far: Far) -> None:
             await push_image(pusher(town), name, tag)
         last = await push_image(pusher(town), NAME, "1.1")
         assert await far.arrived("1.1") == last.manifest
-        lags = await town.house.store.replications.lags()
-    assert lags[Place("backup", "")].waiting == 0
+        await until(lambda: _idle(town))
     listed = json.loads(await far.get(f"{THERE}/tags/list") or b"{}")
     assert listed["tags"] == ["1.1"]
     assert await far.get("mirror/tmp/tags/list") is None
+
+
+async def _idle(town: Town) -> bool:
+    return not await town.house.store.replications.lags()
 
 
 async def test_signatures_go_with_their_image(tmp_path: Path, far: Far) -> None:

@@ -63,6 +63,26 @@ async def test_a_deleted_repository_leaves_nothing_behind(root, push, make_image
         await gone(store, image.digest)
 
 
+async def test_each_image_and_tag_that_goes_with_a_repository_is_in_the_log(store: Store, push, make_image) -> None:
+    """changes.py: who follows the log forgets them one by one; without force none is touched."""
+    one, two = make_image(b"one"), make_image(b"two")
+    await push.image(store, OURS, one, ["v1", "latest"])
+    await push.image(store, OURS, two, ["v2"])
+    before = len(await store.catalog.changes(0, 100))
+    assert await store.catalog.delete_repository(OURS, AT, force=False) is False
+    assert len(await store.catalog.changes(0, 100)) == before
+    assert await store.catalog.delete_repository(OURS, AT, force=True) is True
+    *found, last = (await store.catalog.changes(0, 100))[before:]
+    assert last.kind == "repository.deleted"
+    assert {(change.kind, change.digest, change.tag) for change in found} == {
+        ("tag.deleted", one.digest, "v1"),
+        ("tag.deleted", one.digest, "latest"),
+        ("tag.deleted", two.digest, "v2"),
+        ("manifest.deleted", one.digest, ""),
+        ("manifest.deleted", two.digest, ""),
+    }
+
+
 async def gone(store: Store, digest) -> None:
     assert store.index.tags(OURS, "", 10) == []
     assert store.index.member(OURS, digest) is None
