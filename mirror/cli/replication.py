@@ -67,7 +67,7 @@ def backfill(desk: Desk, destination: str) -> None:
       mirror replication backfill backup
     """
     found = desk.ask(lambda node: node.own("replications", "backfill", destination=destination))
-    desk.say(found, f"{found['images']} images are on their way; mirror replication status --watch tells how far")
+    desk.say(found, f"on their way: {found['images']}; mirror replication status --watch tells how far")
 
 
 def _watch(desk: Desk) -> None:

@@ -11,6 +11,7 @@ from pushing import push_image
 from running import running
 
 from mirror.cli import main
+from mirror.rules.destinations import DestinationRule
 
 WAIT_S_MAX = 10.0
 pytestmark = pytest.mark.usefixtures("logging_of_its_own")
@@ -71,6 +72,23 @@ async def test_how_far_places_are_behind_is_told(tmp_path: Path) -> None:
         async with asyncio.timeout(WAIT_S_MAX):
             while waiting.encode() not in (await town.node.fetch("/metrics"))[2]:
                 await asyncio.sleep(0.1)
+
+
+async def test_what_is_here_is_sent_to_a_destination_when_it_is_asked_for(tmp_path: Path) -> None:
+    """Issue 4, section 1: a backfill from the beginning."""
+    root, away = tmp_path / "store", DestinationRule("backup", "http://127.0.0.1:9")
+    async with populated(tmp_path) as town:
+        await push_image(town.client(ADMIN), "team/app", "v1")
+    async with populated(tmp_path, destinations=(away,)):
+        assert (await asked(root, "replication", "status")).stdout == ""
+        told = await asked(root, "replication", "backfill", "backup", "--account", OWNER)
+        assert told.stdout.startswith("on their way: 1;"), told.output
+        assert (await asked(root, "replication", "status")).stdout.split("\t")[:4] == ["backup", "", "0", "1"]
+        wrong = await asked(root, "replication", "backfill", "elsewhere")
+        assert (wrong.exit_code, wrong.stderr) == (
+            1,
+            f"mirror: ValidationException: The registry of {OWNER} has no destination 'elsewhere'\n",
+        )
 
 
 async def test_a_running_node_is_asked_and_knows_at_once(tmp_path: Path) -> None:
