@@ -18,6 +18,7 @@ from mirror.rules.access import MANAGED_POLICIES
 from mirror.rules.identities import (
     ATTACHED_MAX,
     INLINE_CHARS_MAX,
+    MANAGED_CHARS_MAX,
     PASSWORD_CHARS_MAX,
     ROLE_SESSION_S_DEFAULT,
     ROLE_SESSION_S_MAX,
@@ -91,10 +92,13 @@ class _Reader:
         return DeclaredAccount(row.account("id"), row.read("alias", read_alias, required=False))
 
     def _policy(self, row: Row) -> DeclaredPolicy:
+        document = row.policy("document", "identity")
+        if len("".join(document.split())) > MANAGED_CHARS_MAX:
+            row.wrong("document", f"a managed policy has at most {MANAGED_CHARS_MAX} characters without spaces")
         return DeclaredPolicy(
             row.account(),
             row.read("name", lambda text: read_policy_name("name", text)),
-            row.policy("document", "identity"),
+            document,
             row.read("path", read_path, required=False, default="/"),
             row.text("description"),
         )

@@ -170,3 +170,11 @@ def test_a_policy_is_told_what_is_wrong_with_it(write: Write) -> None:
     bad = EMPTY.replace("[]", '[{"Effect":"Allow","Action":"ecr:Nothing","Resource":"*"}]')
     (fault,) = faults(write(f"{USER}inline = [{{ name = \"own\", document = '''{bad}''' }}]\n"))
     assert fault.startswith("4: user[0].inline[0].document: not a policy: Statement[0].Action")
+
+
+def test_a_managed_policy_has_a_largest_size(write: Write) -> None:
+    """IAM quota: 6,144 characters, white space not counted."""
+    long = EMPTY.replace("[]", f'[], "Id": "{"x" * 6_200}"')
+    table = ["[[policy]]", f'account = "{ACCOUNT}"', 'name = "long"', f"document = '''{long}'''\n"]
+    fault = "4: policy[0].document: a managed policy has at most 6144 characters without spaces"
+    assert faults(write("\n".join(table))) == [fault]

@@ -1,7 +1,7 @@
 """The grammar of policies: text in, a compiled policy out, and a precise refusal of everything unknown.
 
 Source: IAM guide, "Grammar of the IAM JSON policy language"; ECR.md 2.1 and 2.2 for what repositories' and registries'
-policies have of it; quotas: ECR 10,240 characters, IAM 6,144 of a managed policy without its spaces. Pure.
+policies have of it; quotas: ECR 10,240 characters, IAM as many without spaces of what a role has inline. Pure.
 """
 
 from typing import Any, Final
@@ -14,7 +14,7 @@ from mirror.rules.access.faults import PolicyInvalid
 from mirror.rules.access.statements import Policy, PolicyKind, Principals, Resources, Statement, policy_of
 
 RESOURCE_POLICY_CHARS_MAX: Final = 10_240  # RepositoryPolicyText, RegistryPolicyText of the service model
-IDENTITY_POLICY_CHARS_MAX: Final = 6_144  # IAM quota of managed policies and, here, of trust policies; no spaces
+IAM_POLICY_CHARS_MAX: Final = 10_240  # IAM quota of a role's inline policies, without spaces; others have lower ones
 DOCUMENT_CHARS_MAX: Final = 131_072  # policyDocumentType of IAM's service model, spaces and all
 VARIABLES_VERSION: Final = "2012-10-17"
 _VERSIONS: Final = frozenset({"2008-10-17", VARIABLES_VERSION})
@@ -113,8 +113,8 @@ def _check_size(text: str, kind: PolicyKind) -> None:
     limit = DOCUMENT_CHARS_MAX if iam else RESOURCE_POLICY_CHARS_MAX
     if len(text) > limit:
         raise PolicyInvalid(f"{len(text)} characters: at most {limit} are allowed")
-    if iam and len(text) > IDENTITY_POLICY_CHARS_MAX and len(compact(text)) > IDENTITY_POLICY_CHARS_MAX:
-        raise PolicyInvalid(f"more than {IDENTITY_POLICY_CHARS_MAX} characters without spaces")
+    if iam and len(text) > IAM_POLICY_CHARS_MAX and len(compact(text)) > IAM_POLICY_CHARS_MAX:
+        raise PolicyInvalid(f"more than {IAM_POLICY_CHARS_MAX} characters without spaces")
 
 
 def _check_keys(item: dict[str, Any], known: frozenset[str], path: str) -> None:

@@ -94,6 +94,22 @@ async def test_concurrent_changes_of_one_user_are_all_kept(world: Any) -> None:
     assert sorted(world.identities.holders.user(ACCOUNT, "ci").inline) == sorted(names)
 
 
+async def test_a_role_may_have_more_inline_than_a_user(world: Any) -> None:
+    """IAM quotas: 2,048 characters of a user's inline policies together, 10,240 of a role's; white space is free."""
+    await world.user("ci")
+    holders = world.identities.holders
+    await holders.create_role(ACCOUNT, "builder", trust(ACCOUNT), NOW)
+    actions = [f"ecr:Describe{'*' * number}" for number in range(1, 100)]
+    statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
+    long = json.dumps({"Version": "2012-10-17", "Statement": [statement]}, indent=4)
+    assert 6_144 < len("".join(long.split())) < 10_240
+    await holders.put_inline(ACCOUNT, "role", "builder", "own", long)
+    with pytest.raises(IamLimitExceeded):
+        await holders.put_inline(ACCOUNT, "role", "builder", "more", long)
+    with pytest.raises(IamLimitExceeded):
+        await holders.put_inline(ACCOUNT, "user", "ci", "own", long)
+
+
 async def test_a_user_that_holds_something_is_not_deleted(world: Any) -> None:
     """IAM, DeleteUser: DeleteConflict until keys, password and policies are gone, each said in its turn."""
     await world.user("ci")

@@ -158,14 +158,14 @@ def test_what_is_unknown_is_refused_and_named(kind: PolicyKind, text: str, path:
 
 
 def test_policies_have_a_largest_size() -> None:
-    """ECR.md 2.1: 10,240 characters; IAM quota of 6,144 without spaces."""
+    """ECR.md 2.1: 10,240 characters; IAM quota of a role's inline policies, as many without spaces."""
     bare = policy(PULL, Id="")
     assert parse_policy(policy(PULL, Id="x" * (10_240 - len(bare))), "repository").statements
     with pytest.raises(PolicyInvalid):
         parse_policy(policy(PULL, Id="x" * (10_241 - len(bare))), "repository")
     assert parse_policy(policy(ALLOW) + " " * 10_000, "identity").statements
     with pytest.raises(PolicyInvalid):
-        parse_policy(policy(ALLOW, Id="x" * 6_144), "identity")
+        parse_policy(policy(ALLOW, Id="x" * 10_240), "identity")
     with pytest.raises(PolicyInvalid):
         parse_policy(policy(ALLOW) + " " * 131_072, "identity")
 
