@@ -9,19 +9,22 @@ import json
 import os
 import random
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import pytest
 from link import Link
-from processes import Process, command
-from pushing import image_manifest, sha256
-from sites import Site
+from namespaces import ADDRESSES, two_ends
+from processes import Process, command, serving
+from pushing import described, image_manifest, index_manifest, sha256
+from sites import Site, lag_in, rules
 from waiting import until
 
-from mirror.oci.media import OCI_MANIFEST
+from mirror.oci.media import OCI_INDEX, OCI_MANIFEST
 
 EAST: Final = "us-east-1"
 WEST: Final = "us-west-2"
@@ -36,15 +39,29 @@ async def push_blob(session: aiohttp.ClientSession, url: str, name: str, data: b
         assert response.status == 201, await response.text()
 
 
-async def push_manifest(session: aiohttp.ClientSession, url: str, name: str, reference: str, data: bytes) -> None:
+async def push_manifest(
+    session: aiohttp.ClientSession, url: str, name: str, reference: str, data: bytes, media_type: str = OCI_MANIFEST
+) -> None:
     path = f"{url}/v2/{name}/manifests/{reference}"
-    async with session.put(path, data=data, headers={"Content-Type": OCI_MANIFEST}) as response:
+    async with session.put(path, data=data, headers={"Content-Type": media_type}) as response:
         assert response.status == 201, await response.text()
 
 
-async def get(session: aiohttp.ClientSession, url: str) -> tuple[int, bytes]:
-    async with session.get(url, headers={"Accept": OCI_MANIFEST}) as response:
+async def get(session: aiohttp.ClientSession, url: str, accept: str = OCI_MANIFEST) -> tuple[int, bytes]:
+    async with session.get(url, headers={"Accept": accept}) as response:
         return response.status, await response.read()
+
+
+async def asked_of(node: Process) -> list[dict[str, Any]]:
+    """Return the lines of a node's access log up to now."""
+    mark = f"/v2/?mark={len(node.events)}"
+    await node.fetch(mark)
+
+    async def is_read() -> bool:
+        return any(one.get("target") == mark for one in reversed(node.events))
+
+    await until(is_read)
+    return [one for one in node.events if one["event"] == "request"]
 
 
 # A region that is away.
@@ -73,14 +90,10 @@ async def push_thousand(url: str) -> dict[tuple[str, str], bytes]:
     return pushed
 
 
-def manifest_puts(node: Process) -> Counter[str]:
-    """Count the manifests that a node took, by digest, out of its access log."""
-    targets = (
-        one["target"]
-        for one in node.events
-        if one["event"] == "request" and (one["method"], one["status"]) == ("PUT", 201)
-    )
-    return Counter(target.partition("?")[0].rpartition("/")[2] for target in targets if "/manifests/" in target)
+def manifest_puts(asked: Iterable[Mapping[str, Any]]) -> Counter[str]:
+    """Count the manifests that a node took, by digest."""
+    taken = (one["target"] for one in asked if (one["method"], one["status"]) == ("PUT", 201))
+    return Counter(target.partition("?")[0].rpartition("/")[2] for target in taken if "/manifests/" in target)
 
 
 @pytest.mark.timeout(SLOW_S_MAX)
@@ -104,7 +117,7 @@ async def test_a_region_that_was_away_for_a_thousand_pushes_gets_each_image_once
             async with aiohttp.ClientSession() as session:
                 for (name, tag), manifest in pushed.items():
                     assert await get(session, f"{there.url}/v2/{name}/manifests/{tag}") == (200, manifest)
-            assert manifest_puts(there) == Counter(sha256(manifest) for manifest in pushed.values())
+            assert manifest_puts(await asked_of(there)) == Counter(sha256(manifest) for manifest in pushed.values())
 
 
 # Both are killed.
@@ -229,7 +242,7 @@ async def assert_same(east: Site, west: Site, images: Images) -> None:
 # A line that is cut.
 
 LARGE_BYTES: Final = 24 * 1024 * 1024
-IN_FLIGHT_BYTES_MAX: Final = 8 * 1024 * 1024  # in the buffers of two sockets when the line is cut
+IN_FLIGHT_BYTES_MAX: Final = 4 * 1024 * 1024  # in the buffers of two sockets when the line is cut
 
 
 async def push_large(session: aiohttp.ClientSession, url: str, name: str, size: int) -> tuple[bytes, bytes]:
@@ -270,3 +283,179 @@ async def test_a_cut_at_half_of_a_large_layer_is_resumed_at_the_byte(tmp_path: P
         assert sum(one.body_bytes for one in link.patches) <= LARGE_BYTES + len(b"{}") + IN_FLIGHT_BYTES_MAX
         # To the byte: each goes on where the one before it had come to, as far as the other end had taken it.
         assert begins[-1] + others[-1].body_bytes == len(layer)
+
+
+# A chain of three.
+
+TYPES: Final = f"{OCI_MANIFEST}, {OCI_INDEX}"
+SIGNATURE: Final = "application/vnd.example.signature+json"
+READERS: Final = 5  # clients of the edge that want the same at the same moment
+UPSTREAM: Final = "origin.test"
+NAME: Final = "team/app"
+
+
+@dataclass(frozen=True)
+class Goods:
+    """What the origin has, by what clients ask for: paths below the repository, and their bytes."""
+
+    manifests: dict[str, bytes]
+    blobs: dict[str, bytes]
+    subject: str
+    signature: str
+
+    @property
+    def all(self) -> dict[str, bytes]:
+        return self.manifests | self.blobs
+
+
+async def stock(session: aiohttp.ClientSession, url: str) -> Goods:
+    """Push a list of two images, the list's signature, and all that they need."""
+    blobs = [random.Random(size).randbytes(size) for size in (500, 300_000, 3_000_000)] + [b"{}", b'{"arm": 1}']
+    for data in blobs:
+        await push_blob(session, url, NAME, data)
+    small, middle, large, config, other = blobs
+    children = [image_manifest(config, [small, large]), image_manifest(other, [small, middle])]
+    index = index_manifest(children)
+    subject = described(index, OCI_INDEX)
+    signature = image_manifest(config, [small], artifactType=SIGNATURE, subject=subject)
+    for manifest in (*children, signature):
+        await push_manifest(session, url, NAME, sha256(manifest), manifest)
+    await push_manifest(session, url, NAME, "v1", index, OCI_INDEX)
+    manifests = {f"manifests/{sha256(data)}": data for data in (*children, index, signature)} | {"manifests/v1": index}
+    return Goods(manifests, {f"blobs/{sha256(data)}": data for data in blobs}, sha256(index), sha256(signature))
+
+
+async def signatures(session: aiohttp.ClientSession, url: str, subject: str) -> list[str]:
+    """Ask for the signatures of an image; return their digests."""
+    status, body = await get(
+        session, f"{url}/v2/{NAME}/referrers/{subject}?artifactType={SIGNATURE.replace('+', '%2B')}"
+    )
+    assert status == 200
+    return [one["digest"] for one in json.loads(body)["manifests"]]
+
+
+async def assert_heads(session: aiohttp.ClientSession, url: str, goods: Goods) -> None:
+    """Ask for no more than the head of everything."""
+    for path, data in goods.all.items():
+        async with session.head(f"{url}/v2/{NAME}/{path}", headers={"Accept": TYPES}) as response:
+            assert response.status == 200, path
+            assert response.content_length == len(data), path
+            assert response.headers["Docker-Content-Digest"] == sha256(data), path
+
+
+async def assert_served(session: aiohttp.ClientSession, url: str, goods: Goods) -> None:
+    """Pull everything, as several clients at once."""
+    for path, data in goods.all.items():
+        asked = (get(session, f"{url}/v2/{NAME}/{path}", TYPES) for _ in range(READERS))
+        for answer in await asyncio.gather(*asked):
+            assert answer == (200, data), path
+    status, listed = await get(session, f"{url}/v2/{NAME}/tags/list")
+    assert (status, json.loads(listed)["tags"]) == (200, ["v1"])
+    assert await signatures(session, url, goods.subject) == [goods.signature]
+
+
+async def blob_gets(node: Process) -> Counter[str]:
+    """Count what was asked of a node's blobs, by path below the repository."""
+    seen = (one["target"] for one in await asked_of(node) if one["method"] == "GET")
+    return Counter(target.partition(f"{NAME}/")[2] for target in seen if "/blobs/" in target)
+
+
+@pytest.mark.timeout(SLOW_S_MAX)
+async def test_a_chain_of_three_nodes_serves_at_its_edge_what_its_origin_has(tmp_path: Path) -> None:
+    """Issue 4, section 3, "Chains": blobs, tags, referrers and HEADs of cold content, each blob fetched once."""
+    folders = [tmp_path / name for name in ("origin", "regional", "edge")]
+    for folder in folders:
+        folder.mkdir()
+    always = "tag_fresh_s = 0"
+    async with aiohttp.ClientSession() as session, serving(folders[0]) as origin:
+        goods = await stock(session, origin.url)
+        async with (
+            serving(folders[1], upstreams={UPSTREAM: origin.url}, more=always) as regional,
+            serving(folders[2], upstreams={UPSTREAM: regional.url}, more=always) as edge,
+        ):
+            await assert_heads(session, edge.url, goods)
+            assert not await blob_gets(origin), "a HEAD fetched a blob"
+            await assert_served(session, edge.url, goods)
+            once = Counter(list(goods.blobs))
+            assert (await blob_gets(origin), await blob_gets(regional)) == (once, once)
+            # A tag that moves at the origin moves at the edge.
+            moved = image_manifest(b"{}", [])
+            await push_manifest(session, origin.url, NAME, "v1", moved)
+            assert await get(session, f"{edge.url}/v2/{NAME}/manifests/v1") == (200, moved)
+            kept = replace(goods, manifests=goods.manifests | {"manifests/v1": moved})
+            for gone in (origin, regional):
+                await gone.kill()
+                await assert_served(session, edge.url, kept)
+                await assert_heads(session, edge.url, kept)
+
+
+# A long line.
+
+DELAY_S: Final = 0.05  # one way: 100 ms there and back
+LOSS: Final = 0.01
+CUT_S: Final = 4.0
+FAR_LAYER_BYTES: Final = 1_500_000
+
+
+@asynccontextmanager
+async def reached_at(path: Path) -> AsyncIterator[aiohttp.ClientSession]:
+    """A session with a node by its unix socket: those are the same in all network namespaces."""
+    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session:
+        yield session
+
+
+@pytest.mark.timeout(SLOW_S_MAX)
+async def test_over_a_long_line_that_loses_packets_and_is_cut_everything_arrives(tmp_path: Path) -> None:
+    """Issue 4, section 4: 100 ms, 1 % of packets lost each way, and no packet at all for seconds in mid-transfer."""
+    async with two_ends(DELAY_S, LOSS) as line, AsyncExitStack() as stack:
+        sites = []
+        for region, address, end in zip((EAST, WEST), ADDRESSES, line.ends, strict=True):
+            sites.append(
+                Site(
+                    tmp_path / region,
+                    region,
+                    f"{address}:5000",
+                    also=[f"unix:{tmp_path / region}.sock"],
+                    before=("ip", "netns", "exec", end),
+                )
+            )
+        east, west = sites
+        await stack.enter_async_context(west.up())
+        await stack.enter_async_context(east.up(to=west))
+        near = await stack.enter_async_context(reached_at(tmp_path / f"{EAST}.sock"))
+        far = await stack.enter_async_context(reached_at(tmp_path / f"{WEST}.sock"))
+        url = "http://node"
+        await east.call_by(near, url, "PutReplicationConfiguration", replicationConfiguration=rules(WEST))
+        pushed = {}
+        for number in range(6):
+            name, config = f"prod/app{number % 3}", json.dumps({"number": number}).encode()
+            layer = random.Random(number).randbytes(FAR_LAYER_BYTES if number < 2 else 20_000)
+            for data in (layer, config):
+                await push_blob(near, url, name, data)
+            pushed[name, f"v{number}"] = manifest = image_manifest(config, [layer])
+            await push_manifest(near, url, name, f"v{number}", manifest)
+
+        async def is_half_way() -> bool:
+            staged = [path for path in (west.root / "store" / "stage" / "uploads").rglob("*") if path.is_file()]
+            return any(FAR_LAYER_BYTES // 8 < path.stat().st_size < FAR_LAYER_BYTES for path in staged)
+
+        await until(is_half_way, ARRIVE_S_MAX)
+        line.cut()
+        before = line.passed
+        await asyncio.sleep(CUT_S)
+        assert line.passed == before
+        line.mend()
+        for (name, tag), manifest in pushed.items():
+
+            async def is_there(path: str = f"{url}/v2/{name}/manifests/{tag}") -> bool:
+                return (await get(far, path))[0] == 200
+
+            await until(is_there, ARRIVE_S_MAX)
+            assert await assert_whole(far, url, name, tag) == manifest
+        assert line.lost > line.passed * LOSS / 4, "the line lost hardly a packet"
+
+        async def is_done() -> bool:
+            async with near.get(f"{url}/metrics") as response:
+                return lag_in(await response.text(), WEST) == (0.0, 0.0)
+
+        await until(is_done, ARRIVE_S_MAX)
