@@ -51,9 +51,9 @@ def make_blob(folder: Path, size: int) -> Blob:
     return Blob(part.rename(path), f"sha256:{digest.hexdigest()}", size)
 
 
-def make_image(folder: Path, layers: tuple[int, ...]) -> Image:
-    """Make an image of a small config and layers of these sizes, all of random bytes."""
-    blobs = tuple(make_blob(folder, size) for size in (SMALL_BYTES, *layers))
+def make_image(folder: Path, layers: tuple[int, ...], shared: tuple[Blob, ...] = ()) -> Image:
+    """Make an image of a small config and layers of these sizes, all of random bytes, and of `shared` layers."""
+    blobs = (*(make_blob(folder, size) for size in (SMALL_BYTES, *layers)), *shared)
     config, *rest = [{"mediaType": kind, "digest": blob.digest, "size": blob.size} for kind, blob in _typed(blobs)]
     document = {
         "schemaVersion": 2,

@@ -57,9 +57,9 @@ class Sample:
 def measured(pid: int, work: Callable[[], Load]) -> Sample:
     """Run `work` and charge it what the process tree of `pid` used meanwhile. RSS is the highest of that time."""
     _forget_peaks(pid)
-    before = _cpu_s(pid)
+    before = cpu_s(pid)
     load = work()
-    return Sample(load, _cpu_s(pid) - before, _peak_mib(pid))
+    return Sample(load, cpu_s(pid) - before, _peak_mib(pid))
 
 
 def load_of(latencies_s: Sequence[float], body_bytes: int, seconds: float, errors: int = 0, note: str = "") -> Load:
@@ -75,7 +75,8 @@ def _tree(pid: int) -> list[int]:
     return [pid, *(below for child in children.split() for below in _tree(int(child)))]
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
+    """Return the CPU seconds that a process tree has used, user and system."""
     return sum(_own_cpu_s(each) for each in _tree(pid))
 
 

@@ -38,7 +38,7 @@ class Registry:
     """A registry: it takes what is pushed."""
 
     def __init__(self, name: str, command: Sequence[str | Path], port: int, root: Path) -> None:
-        self.name, self.port = name, port
+        self.name, self.port, self.root = name, port, root
         # Distribution takes REGISTRY_ variables for settings, and would send traces somewhere by default.
         env = {key: value for key, value in os.environ.items() if not key.startswith("REGISTRY_")}
         self.daemon = Daemon(command, root / "log", env | {"OTEL_TRACES_EXPORTER": "none"})
@@ -58,7 +58,8 @@ class Cache(Registry):
     """A registry in front of `upstream`: what it holds it was asked for."""
 
     def __init__(self, name: str, inner: Registry, upstream: "Nginx") -> None:
-        self.name, self.port, self.daemon, self.upstream = name, inner.port, inner.daemon, upstream
+        self.name, self.port, self.root, self.daemon = name, inner.port, inner.root, inner.daemon
+        self.upstream = upstream
 
     def take(self, image: Image) -> None:
         self.upstream.take(image)

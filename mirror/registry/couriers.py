@@ -65,10 +65,12 @@ class Courier:
     async def _put(
         self, source: Repository, name: str, digest: Digest, tag: str, platforms: tuple[str, ...], depth: int
     ) -> None:
-        if await self.client.head(name, tag or str(digest)) == str(digest):
+        there = await self.client.head(name, tag or str(digest))
+        if there == str(digest):
             return
         data, manifest = await self._read(source, digest)
-        if not tag or await self.client.head(name, str(digest)) is None:
+        # Where a tag means something else the image itself may be there, under another one.
+        if there is None or not tag or await self.client.head(name, str(digest)) is None:
             for child in manifest.manifests:
                 if depth and (not platforms or is_wanted(child.platform, platforms)):
                     await self._put(source, name, child.digest, "", (), depth - 1)

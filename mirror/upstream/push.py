@@ -6,6 +6,8 @@ to a registry: what it has in one repository is mounted into another. An upload 
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -42,7 +44,7 @@ class PushClient:
         self._base = URL(f"{base}v2/")
         self._dialect = dialect
         self._uploads = Uploads(wire, throttle, sent, dialect.chunk_bytes)
-        self._holders: OrderedDict[Digest, str] = OrderedDict()
+        self._holders: OrderedDict[Digest, set[str]] = OrderedDict()  # the repositories there that have a blob
         self._sending: WeakValueDictionary[Digest, asyncio.Lock] = WeakValueDictionary()
 
     async def head(self, name: str, reference: str) -> str | None:
@@ -66,6 +68,8 @@ class PushClient:
         Two that bring the same blob send it once. What a cut left unfinished goes on when it is brought again.
         """
         async with self._sending.setdefault(digest, asyncio.Lock()):
+            if name in self._holders.get(digest, ()):
+                return
             if not await self._has_blob(name, digest):
                 await self._uploads.put((name, digest), self._begin(name, digest), path, size)
             self._note(name, digest)
@@ -77,8 +81,8 @@ class PushClient:
     def _begin(self, name: str, digest: Digest) -> Request:
         """Write what begins an upload, or mounts what is to be uploaded."""
         query, scope = "", _writing(name)
-        holder = self._holders.get(digest, "")
-        if holder and holder != name:
+        holder = next(iter(self._holders.get(digest, ())), "")
+        if holder:
             query, scope = f"?mount={_quoted(digest)}&from={_quoted(holder)}", f"{scope} {_reading(holder)}"
         elif self._dialect.mounts_any:
             query = f"?mount={_quoted(digest)}"
@@ -90,7 +94,7 @@ class PushClient:
         reference = tag if tag and not query else str(digest)
         url = self._url(name, f"manifests/{reference}{query}")
         request = Request("PUT", url, _writing(name), {"Content-Type": media_type}, data=data)
-        async with self._wire.asked(request) as response:
+        async with self._forgetting(), self._wire.asked(request) as response:
             self._wire.refuse_missing(response)
             named = response.headers.get("Docker-Content-Digest", str(digest))
             if named != str(digest):
@@ -109,8 +113,17 @@ class PushClient:
     def _url(self, name: str, rest: str) -> URL:
         return URL(f"{self._base}{name}/{rest}", encoded=True)
 
+    @asynccontextmanager
+    async def _forgetting(self) -> AsyncIterator[None]:
+        """Believe nothing any more of what is there, when a manifest is refused: it may be for want of a blob."""
+        try:
+            yield
+        except UpstreamError:
+            self._holders.clear()
+            raise
+
     def _note(self, name: str, digest: Digest) -> None:
-        self._holders[digest] = name
+        self._holders.setdefault(digest, set()).add(name)
         self._holders.move_to_end(digest)
         if len(self._holders) > KNOWN_MAX:
             self._holders.popitem(last=False)

@@ -276,6 +276,21 @@ async def test_an_image_that_a_registry_refuses_keeps_no_other_back(tmp_path: Pa
         assert "400: blob unknown" in refused.reason
 
 
+async def test_a_blob_that_is_gone_there_is_sent_again(tmp_path: Path, foreign: Upstream) -> None:
+    """Issue 4, section 1: what was there once is believed to be there until a manifest is refused."""
+    url = f"http://127.0.0.1:{foreign.port}"
+    async with near(tmp_path / "near", rule_for(url)) as town, aiohttp.ClientSession() as session:
+        far = Far(url, session, rule_for(url), has_referrers=False)
+        image = await push_image(pusher(town), NAME, "v1")
+        await far.arrived("v1")
+        async with session.delete(f"{url}/v2/{THERE}/blobs/{sha256(image.layer)}") as response:
+            assert response.status == 202
+        again = image_manifest(image.config, [image.layer], annotations={"again": "yes"})
+        assert (await put_manifest(pusher(town), NAME, "v2", again))[0] == 201
+        assert await far.arrived("v2") == again
+        assert await far.get(f"{THERE}/blobs/{sha256(image.layer)}") == image.layer
+
+
 def _parts(image: PushedImage) -> list[dict[str, Any]]:
     parts: list[dict[str, Any]] = json.loads(index_manifest([image.manifest]))["manifests"]
     return parts
