@@ -31,11 +31,6 @@ class BlobUnknown(RegistryError):
     aws, aws_status = "LayersNotFoundException", 400
 
 
-class BlobUploadInvalid(RegistryError):
-    code, status = "BLOB_UPLOAD_INVALID", 400
-    aws, aws_status = "InvalidLayerException", 400
-
-
 class BlobUploadUnknown(RegistryError):
     code, status = "BLOB_UPLOAD_UNKNOWN", 404
     aws, aws_status = "UploadNotFoundException", 400
@@ -105,10 +100,6 @@ class QueryInvalid(RegistryError):
 class SizeInvalid(RegistryError):
     code, status = "SIZE_INVALID", 400
     aws, aws_status = "InvalidParameterException", 400
-
-
-class LengthRequired(RegistryError):
-    code, status = "SIZE_INVALID", 411
 
 
 class RangeNotSatisfiable(RegistryError):

@@ -6,7 +6,6 @@ may be an upstream. Lengths and patterns of prefixes are the API model's concern
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,11 +31,10 @@ _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A registry on AWS's list: its name there, its host, and whether AWS wants a secret for it."""
+    """A registry on AWS's list: its name there, and its host."""
 
     name: str
     host: re.Pattern[str]
-    needs_credentials: bool = False
 
 
 def _host(*names: str) -> re.Pattern[str]:
@@ -47,11 +45,11 @@ KINDS: Final = (
     Kind("ecr-public", _host("public.ecr.aws")),
     Kind("k8s", _host("registry.k8s.io")),
     Kind("quay", _host("quay.io")),
-    Kind("docker-hub", _host("registry-1.docker.io"), needs_credentials=True),
-    Kind("github-container-registry", _host("ghcr.io"), needs_credentials=True),
-    Kind("gitlab-container-registry", _host("registry.gitlab.com"), needs_credentials=True),
-    Kind("azure-container-registry", re.compile(rf"{_LABEL}\.azurecr\.io"), needs_credentials=True),
-    Kind("chainguard", _host("cgr.dev"), needs_credentials=True),
+    Kind("docker-hub", _host("registry-1.docker.io")),
+    Kind("github-container-registry", _host("ghcr.io")),
+    Kind("gitlab-container-registry", _host("registry.gitlab.com")),
+    Kind("azure-container-registry", re.compile(rf"{_LABEL}\.azurecr\.io")),
+    Kind("chainguard", _host("cgr.dev")),
     # In one account ECR needs nothing, across accounts a role: never a secret.
     Kind("ecr", re.compile(r"[0-9]{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?")),
 )
@@ -59,14 +57,10 @@ KINDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """An upstream that was read: AWS's name for it, or "", and its URL `scheme://host[:port]`.
-
-    `needs_credentials`: AWS wants a secret for it; whether this node does is the node's matter.
-    """
+    """An upstream that was read: AWS's name for it, or "", and its URL `scheme://host[:port]`."""
 
     registry: str
     url: str
-    needs_credentials: bool
 
 
 class PullThroughRule(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -99,7 +93,7 @@ def read_upstream(url: str, upstream_registry: str | None = None) -> Upstream:
         raise UnsupportedUpstreamRegistry(
             f"The upstream registry URL {url[:160]!r} is not that of {upstream_registry[:50]!r}"
         )
-    return Upstream(name, f"{scheme}://{host}{port}", bool(kind and kind.needs_credentials))
+    return Upstream(name, f"{scheme}://{host}{port}")
 
 
 def _kind(host: str) -> Kind | None:
@@ -135,30 +129,3 @@ def secret_name(credential: str, region: str, account: str) -> str:
     if not _SECRET.fullmatch(name) or any(part in ("", ".", "..") for part in name.split("/")):
         raise SecretNotFound(f"The name of the secret {credential[:160]!r} must start with '{SECRETS_BELOW}'")
     return name
-
-
-def choose(rules: Iterable[PullThroughRule], name: str) -> PullThroughRule | None:
-    """Return the rule that the repository `name` of ours is cached by: the longest prefix, else ROOT."""
-    found = [rule for rule in rules if _below(rule.prefix, name) is not None]
-    return max(found, key=lambda rule: len(_start(rule.prefix)), default=None)
-
-
-def upstream_name(rule: PullThroughRule, name: str) -> str | None:
-    """Return what upstream calls the repository `name` of ours; None if the rule is not for it."""
-    rest = _below(rule.prefix, name)
-    return None if rest is None else _start(rule.upstream_prefix) + rest
-
-
-def cache_name(rule: PullThroughRule, name: str) -> str | None:
-    """Return what we call the repository `name` of the upstream; None if the rule does not reach it."""
-    rest = _below(rule.upstream_prefix, name)
-    return None if rest is None else _start(rule.prefix) + rest
-
-
-def _below(prefix: str, name: str) -> str | None:
-    start = _start(prefix)
-    return name[len(start) :] if name.startswith(start) and len(name) > len(start) else None
-
-
-def _start(prefix: str) -> str:
-    return "" if prefix == ROOT else prefix.rstrip("/") + "/"

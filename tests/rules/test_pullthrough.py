@@ -2,48 +2,42 @@
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mirror.aws.errors import InvalidParameter, SecretNotFound, UnableToAccessSecret, UnsupportedUpstreamRegistry
 from mirror.oci.errors import RegistryError
 from mirror.rules.pullthrough import (
     KINDS,
     PullThroughRule,
-    cache_name,
     check_rule,
-    choose,
     read_upstream,
     secret_name,
-    upstream_name,
 )
 
 AWS_LIST = [
-    ("ecr-public", "public.ecr.aws", False),
-    ("k8s", "registry.k8s.io", False),
-    ("quay", "quay.io", False),
-    ("docker-hub", "registry-1.docker.io", True),
-    ("github-container-registry", "ghcr.io", True),
-    ("gitlab-container-registry", "registry.gitlab.com", True),
-    ("azure-container-registry", "myname.azurecr.io", True),
-    ("chainguard", "cgr.dev", True),
-    ("ecr", "123456789012.dkr.ecr.eu-west-1.amazonaws.com", False),
+    ("ecr-public", "public.ecr.aws"),
+    ("k8s", "registry.k8s.io"),
+    ("quay", "quay.io"),
+    ("docker-hub", "registry-1.docker.io"),
+    ("github-container-registry", "ghcr.io"),
+    ("gitlab-container-registry", "registry.gitlab.com"),
+    ("azure-container-registry", "myname.azurecr.io"),
+    ("chainguard", "cgr.dev"),
+    ("ecr", "123456789012.dkr.ecr.eu-west-1.amazonaws.com"),
 ]
 
 
-@pytest.mark.parametrize(("registry", "url", "needs_credentials"), AWS_LIST)
-def test_the_upstreams_of_aws_are_known_by_their_url(registry: str, url: str, needs_credentials: bool) -> None:
+@pytest.mark.parametrize(("registry", "url"), AWS_LIST)
+def test_the_upstreams_of_aws_are_known_by_their_url(registry: str, url: str) -> None:
     """ECR.md 2.5, the table of upstreams: `upstreamRegistry` is optional and derived from the URL."""
     for given_url in (url, f"https://{url}", f"HTTPS://{url.upper()}/", f"{url}:443"):
         for given_registry in (None, "", registry):
             found = read_upstream(given_url, given_registry)
             assert (found.registry, found.url) == (registry, f"https://{url}")
-            assert found.needs_credentials is needs_credentials
 
 
 def test_the_table_above_is_the_whole_list() -> None:
     """ECR.md appendix A, UpstreamRegistry."""
-    assert [kind.name for kind in KINDS] == [registry for registry, _, _ in AWS_LIST]
+    assert [kind.name for kind in KINDS] == [registry for registry, _ in AWS_LIST]
 
 
 OTHERS = [
@@ -66,7 +60,7 @@ OTHERS = [
 def test_any_other_registry_may_be_an_upstream(url: str, wanted: str) -> None:
     """ECR.md 2.5: "a self-hosted node should accept further URLs"; those have no `upstreamRegistry`."""
     found = read_upstream(url)
-    assert (found.registry, found.url, found.needs_credentials) == ("", wanted, False)
+    assert (found.registry, found.url) == ("", wanted)
     with pytest.raises(UnsupportedUpstreamRegistry):
         read_upstream(url, "quay")
 
@@ -119,64 +113,6 @@ def test_a_registry_that_is_not_the_urls_is_refused(url: str, registry: str) -> 
 
 def rule(prefix: str, upstream_prefix: str = "ROOT", credential: str = "") -> PullThroughRule:
     return PullThroughRule(prefix, "quay.io", 1.0, upstream_prefix=upstream_prefix, credential_arn=credential)
-
-
-MAPPINGS = [
-    ("ecr-public", "ROOT", "ecr-public/my-app/image1", "my-app/image1"),
-    ("ROOT", "ROOT", "my-app/image1", "my-app/image1"),
-    ("team-a", "team-a", "team-a/myapp/image1", "team-a/myapp/image1"),
-    ("my-app", "upstream-app", "my-app/image1", "upstream-app/image1"),
-    ("my-app/", "upstream-app/", "my-app/image1", "upstream-app/image1"),
-    ("docker-hub", "ROOT", "docker-hub/alpine", "alpine"),
-    ("a/b", "c", "a/b/d/e", "c/d/e"),
-]
-
-
-@pytest.mark.parametrize(("prefix", "upstream_prefix", "ours", "theirs"), MAPPINGS)
-def test_names_map_both_ways(prefix: str, upstream_prefix: str, ours: str, theirs: str) -> None:
-    """ECR.md 2.5, "Name mapping"; no `library/` magic."""
-    mapped = rule(prefix, upstream_prefix)
-    assert upstream_name(mapped, ours) == theirs
-    assert cache_name(mapped, theirs) == ours
-
-
-@pytest.mark.parametrize(
-    ("prefix", "ours"), [("quay", "quay"), ("quay", "quay/"), ("quay", "quays/x"), ("quay", "x/quay/y"), ("ROOT", "")]
-)
-def test_a_prefix_ends_at_a_slash(prefix: str, ours: str) -> None:
-    """ECR.md 2.5: "an implied `/` ends the prefix"."""
-    assert upstream_name(rule(prefix), ours) is None
-    assert choose([rule(prefix)], ours) is None
-
-
-def test_an_upstream_repository_outside_the_prefix_has_no_name_here() -> None:
-    """ECR.md 2.5, "Name mapping"."""
-    assert cache_name(rule("my-app", "upstream-app"), "other/image1") is None
-
-
-words = st.text("ab", min_size=1, max_size=2)
-prefixes = st.just("ROOT") | words
-
-
-@given(prefixes, prefixes, st.lists(words, min_size=1, max_size=3).map("/".join))
-def test_a_name_that_maps_there_maps_back(prefix: str, upstream_prefix: str, name: str) -> None:
-    """ECR.md 2.5: the two directions are one mapping."""
-    mapped = rule(prefix, upstream_prefix)
-    theirs = upstream_name(mapped, name)
-    assert theirs is None or cache_name(mapped, theirs) == name
-
-
-@pytest.mark.parametrize(
-    ("name", "wanted"),
-    [("quay/x", "quay"), ("quay/team/x", "quay/team"), ("quay/teams/x", "quay"), ("x/y", "ROOT"), ("quay", "ROOT")],
-)
-def test_the_longest_prefix_wins_and_root_is_for_the_rest(name: str, wanted: str) -> None:
-    """ECR.md 2.5: "ROOT applies to repositories without another rule"."""
-    rules = [rule("ROOT"), rule("quay"), rule("quay/team")]
-    for order in (rules, rules[::-1]):
-        found = choose(order, name)
-        assert found is not None
-        assert found.prefix == wanted
 
 
 REGION, ACCOUNT = "us-west-2", "012345678910"

@@ -28,7 +28,6 @@ BEARER_S_MAX: Final = 900.0  # RELIABILITY A21: rights of a scope are taken away
 SKEW_S: Final = 60.0  # a clock that was set back since (RELIABILITY G24)
 PASSWORD_CHARS_MAX: Final = 8_192
 VERIFIED_MAX: Final = 1_024  # tokens whose signature need not be checked again
-LOGIN_AUDIENCES: Final = ("ecr", "ecr-public")
 assert LOGIN_S <= TOKEN_S_MAX
 
 # Say who a principal is now: None when it, or the credential named by the second argument, is no longer there.

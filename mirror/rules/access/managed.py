@@ -8,8 +8,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from mirror.aws.arns import policy_arn
-
 _PULL: Final = ("ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage")
 _READ: Final = (
     "ecr:GetAuthorizationToken",
@@ -87,4 +85,3 @@ MANAGED_POLICIES: Final[Mapping[str, str]] = {
     "AmazonElasticContainerRegistryPublicPowerUser": _text([_allow(*_PUBLIC_READ, *_PUBLIC_PUSH)]),
     "AmazonElasticContainerRegistryPublicFullAccess": _text([_allow("ecr-public:*", "sts:GetServiceBearerToken")]),
 }
-MANAGED_ARNS: Final[Mapping[str, str]] = {policy_arn("aws", "/", name): name for name in MANAGED_POLICIES}
