@@ -19,6 +19,7 @@ from mirror.oci.digest import digest_of
 from mirror.oci.errors import RegistryError
 from mirror.oci.names import Repository
 from mirror.registry.fill import Fill
+from mirror.registry.pacing import Pace
 from mirror.store.sparse import SparseFile
 from mirror.upstream.body import BlobBody
 
@@ -78,8 +79,10 @@ class Work:
         self.tasks.append(task)
         return task
 
-    def begin(self, source: Source, *, size: int | None = len(DATA)) -> tuple[Fill, "asyncio.Task[None]"]:
-        fill = Fill(DIGEST, size, source, self.staged(), self.spawn)
+    def begin(
+        self, source: Source, *, size: int | None = len(DATA), pace: Pace | None = None
+    ) -> tuple[Fill, "asyncio.Task[None]"]:
+        fill = Fill(DIGEST, size, source, self.staged(), self.spawn, pace)
         return fill, self.spawn(self._run(fill), "fill")
 
     async def _run(self, fill: Fill) -> None:

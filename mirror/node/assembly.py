@@ -50,6 +50,7 @@ class House:
     store: Store
     known: Known
     tasks: Tasks
+    throttle: Throttle
     hosts: Hosts
     routing: Routing
     flights: Flights
@@ -97,13 +98,14 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
     clients = _Clients(settings, secrets, clocks)
     routing = Routing(settings.home, settings.upstreams, _own_hosts(settings.server.public_url))
     flights = Flights(tasks.spawn)
+    throttle = Throttle(settings.replication.bytes_s_max)
     upstreams = Upstreams(clients.of_rule)
     repositories = Repositories(store.index, store.catalog, store.documents, routing)
     manifests = Manifests(store.files, store.index, store.catalog)
     pull = PullManifests(store.index, store.catalog, manifests, repositories, upstreams, flights)
     fills = Fills(store.files, store.index, tasks.spawn)
     blobs = PullBlobs(store.files, store.index, store.catalog, repositories, fills, upstreams, flights)
-    pull.followers.append(Prefetch(pull, blobs, tasks.spawn).follow)
+    pull.followers.append(Prefetch(pull, blobs, throttle, tasks.spawn).follow)
     authority = _authority(settings, store, known, routing)
     routes = _routes(settings, store)
     return House(
@@ -111,6 +113,7 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
         store=store,
         known=known,
         tasks=tasks,
+        throttle=throttle,
         hosts=_hosts(settings),
         routing=routing,
         flights=flights,

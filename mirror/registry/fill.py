@@ -17,6 +17,7 @@ from mirror import telemetry
 from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, RegistryError, UpstreamError, UpstreamTimeout
 from mirror.registry.flights import Spawn
+from mirror.registry.pacing import Pace
 from mirror.registry.sides import BlobSource, Sides
 from mirror.store.batches import BATCH_BYTES_MAX, write_behind
 from mirror.store.disk import full_disk_refused
@@ -42,11 +43,20 @@ log = structlog.get_logger()
 class Fill:
     """One blob on its way into the store."""
 
-    def __init__(self, digest: Digest, size: int | None, source: BlobSource, staged: SparseFile, spawn: Spawn) -> None:
+    def __init__(
+        self,
+        digest: Digest,
+        size: int | None,
+        source: BlobSource,
+        staged: SparseFile,
+        spawn: Spawn,
+        pace: Pace | None = None,
+    ) -> None:
         self.digest = digest
         self.size = size  # known from a manifest, else from upstream's headers
         self.source = source
         self.staged = staged
+        self.pace = pace  # of a fill in the background, as long as no client has joined it
         self.answered = False  # upstream's headers are here and agree: clients may have theirs
         self.verified = False
         self.error: RegistryError | None = None
@@ -84,6 +94,13 @@ class Fill:
                 return end
             self._look_ahead(offset)
             await self._next()
+
+    async def ended(self) -> None:
+        """Wait until the blob is in the store. Raises what went wrong."""
+        while not self._finished:
+            await self._progress.wait()
+        if self.error is not None:
+            raise self.error
 
     def __enter__(self) -> Self:
         self._readers += 1
@@ -184,6 +201,8 @@ class Fill:
             self._check_headers(body)
             skip = front - body.start
             chunks = _skipping(body, skip) if skip else body
+            if self.pace is not None:
+                chunks = self.pace.chunks(chunks)
             with full_disk_refused():
                 await write_behind(chunks, self._write_front, self._keep_going)
         if self.size is None:

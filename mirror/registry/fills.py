@@ -12,12 +12,14 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import RegistryError, Unavailable, UpstreamError
 from mirror.registry.fill import Fill
 from mirror.registry.flights import Spawn
+from mirror.registry.pacing import Clients, Pace
 from mirror.registry.sides import BlobSource
 from mirror.store.disk import full_disk_refused
 from mirror.store.entries import INLINE_BYTES_MAX, BlobEntry
 from mirror.store.files import Files
 from mirror.store.index import Index
 from mirror.store.sparse import SparseFile
+from mirror.upstream.throttle import Throttle
 
 FILLS_MAX: Final = 1_000  # each holds one file descriptor and up to 2 MiB of bytes between socket and disk
 
@@ -32,20 +34,29 @@ class Fills:
         self._index = index
         self._spawn = spawn
         self._under_way: dict[Digest, Fill] = {}
+        self.clients = Clients()
 
     def find(self, digest: Digest) -> Fill | None:
         return self._under_way.get(digest)
 
-    def join(self, digest: Digest, size: int | None, source: BlobSource) -> Fill:
-        """Return the one fill of `digest`, started if need be. Not async on purpose: no await, so no race."""
+    def join(self, digest: Digest, size: int | None, source: BlobSource, background: Throttle | None = None) -> Fill:
+        """Return the one fill of `digest`, started if need be. Not async on purpose: no await, so no race.
+
+        With `background` no client waits for it: it keeps to that cap and gives way, until one joins.
+        """
         fill = self._under_way.get(digest)
         if fill is None:
             if len(self._under_way) >= FILLS_MAX:
                 raise Unavailable(f"{FILLS_MAX} blobs are being fetched already", headers={"Retry-After": "5"})
             staged = SparseFile(self._files.fill_path(digest), digest)
-            fill = Fill(digest, size, source, staged, self._spawn)
+            pace = None if background is None else Pace(self.clients, background)
+            fill = Fill(digest, size, source, staged, self._spawn, pace)
             self._under_way[digest] = fill
+            if pace is None:
+                self.clients.came()
             self._spawn(self._run(fill), f"fill {digest}")
+        elif background is None and fill.pace is not None:
+            self._claim(fill, fill.pace)
         return fill
 
     async def _run(self, fill: Fill) -> None:
@@ -56,7 +67,15 @@ class Fills:
         finally:
             # Nothing of this fill touches the staged file any more: the next one may open it.
             del self._under_way[fill.digest]
+            if fill.pace is None:
+                self.clients.left()
             fill.finish(error)
+
+    def _claim(self, fill: Fill, pace: Pace) -> None:
+        """Make a fill in the background a client's."""
+        fill.pace = None
+        self.clients.came()
+        pace.hurry()
 
     async def _outcome(self, fill: Fill) -> RegistryError | None:
         """Fetch, verify, publish, index; return what went wrong."""

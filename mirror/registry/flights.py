@@ -37,6 +37,12 @@ class Flights:
             self._spawn(self._fly(key, ask, answer), f"flight {key}")
         return answer
 
+    async def settled(self, key: Hashable) -> None:
+        """Wait until nothing is under way by `key`. Raises what the asking raised."""
+        answer = self._under_way.get(key)
+        if answer is not None:
+            await asyncio.shield(answer)
+
     async def _fly(self, key: Hashable, ask: Callable[[], Awaitable[T]], answer: asyncio.Future[T]) -> None:
         try:
             answer.set_result(await ask())

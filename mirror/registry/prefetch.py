@@ -1,7 +1,7 @@
 """Prefetching: of an index just fetched, the platforms that the operator lists. What is asked for is always fetched.
 
-One image at a time and one blob at a time for each: clients come first. A prefetch that fails is no harm and is not
-tried again: the pull that needs it fetches it.
+One image at a time and one blob at a time for each, in the background: clients come first. A prefetch that fails is no
+harm and is not tried again: the pull that needs it fetches it.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from mirror.registry.manifests import read_manifest
 from mirror.registry.pull import PullManifests
 from mirror.registry.pull_blobs import PullBlobs
 from mirror.registry.upstreams import Source
+from mirror.upstream.throttle import Throttle
 
 INDEXES_MAX: Final = 1_000  # indexes waiting: more are not prefetched
 
@@ -25,9 +26,10 @@ log = telemetry.logger("registry.prefetch")
 class Prefetch:
     """Follows indexes as they are kept."""
 
-    def __init__(self, manifests: PullManifests, blobs: PullBlobs, spawn: Spawn) -> None:
+    def __init__(self, manifests: PullManifests, blobs: PullBlobs, throttle: Throttle, spawn: Spawn) -> None:
         self._manifests = manifests
         self._blobs = blobs
+        self._throttle = throttle
         self._spawn = spawn
         self._one = asyncio.Semaphore(1)
         self._waiting = 0
@@ -53,7 +55,7 @@ class Prefetch:
         pulled = await self._manifests.pull(source.repository, child.digest)
         manifest = await read_manifest(pulled.data, pulled.media_type)
         for blob in manifest.needed:
-            await self._blobs.fetch(source.repository, blob.digest)
+            await self._blobs.fetch(source.repository, blob.digest, self._throttle)
 
 
 def is_wanted(platform: str, wanted: tuple[str, ...]) -> bool:

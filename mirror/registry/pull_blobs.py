@@ -18,12 +18,14 @@ from mirror.registry.absences import Absences
 from mirror.registry.fill import Fill
 from mirror.registry.fills import Fills
 from mirror.registry.flights import Flights
+from mirror.registry.pacing import TURN_S_MAX
 from mirror.registry.repositories import Repositories
 from mirror.registry.upstreams import Source, Upstreams
 from mirror.store.catalog import Catalog
 from mirror.store.entries import Member
 from mirror.store.files import Files
 from mirror.store.index import Index
+from mirror.upstream.throttle import Throttle
 
 UNKNOWN_SIZE: Final = -1
 
@@ -92,8 +94,11 @@ class PullBlobs:
 
     async def pull(self, repository: Repository, digest: Digest) -> PulledBlob:
         """Return where to read a blob. Raises BlobUnknown and UpstreamError."""
+        return await self._pull(repository, digest, None)
+
+    async def _pull(self, repository: Repository, digest: Digest, background: Throttle | None) -> PulledBlob:
         if self._fetch_proves(repository, digest):
-            return await self._pull_unproven(self._upstreams.source(repository), digest)
+            return await self._pull_unproven(self._upstreams.source(repository), digest, background)
         member = await self._proven(repository, digest)
         held = await self._held(digest)
         if held is not None:
@@ -101,7 +106,7 @@ class PullBlobs:
             return held
         if repository.owned:
             raise BlobUnknown(f"{repository} has lost the bytes of {digest}")
-        fill = await self._fill(self._upstreams.source(repository), digest, _size(member))
+        fill = await self._fill(self._upstreams.source(repository), digest, _size(member), background)
         return FillingBlob(fill, await fill.headers())
 
     def _fetch_proves(self, repository: Repository, digest: Digest) -> bool:
@@ -112,13 +117,13 @@ class PullBlobs:
         fill = self._fills.find(digest)
         return fill is None or fill.source.repository == repository
 
-    async def _pull_unproven(self, source: Source, digest: Digest) -> FillingBlob:
+    async def _pull_unproven(self, source: Source, digest: Digest, background: Throttle | None) -> FillingBlob:
         """Fetch a blob that only its upstream can say belongs there, and does by sending it. Raises BlobUnknown."""
         key = ("blob", source.repository, digest)
         self._absences.check(key)
         member = self._index.member(source.repository, digest)
         try:
-            fill = await self._fill(source, digest, _size(member) if member else None)
+            fill = await self._fill(source, digest, _size(member) if member else None, background)
         except BlobUnknown as error:
             self._absences.note(key, error)
             raise
@@ -129,13 +134,17 @@ class PullBlobs:
             self._flights.launch(("link", *key), lambda: self._link_answered(source, digest, size))
         return FillingBlob(fill, size)
 
-    async def fetch(self, repository: Repository, digest: Digest) -> None:
-        """Bring a blob into the store and wait until it is there. Raises BlobUnknown and UpstreamError."""
-        blob = await self.pull(repository, digest)
+    async def fetch(self, repository: Repository, digest: Digest, throttle: Throttle) -> None:
+        """Bring a blob into the store that no client waits for, within a cap, and wait until it is there.
+
+        Clients come first: it begins when none waits for a blob. Raises BlobUnknown, StorageFull and UpstreamError.
+        """
+        await self._fills.clients.gone(TURN_S_MAX)
+        blob = await self._pull(repository, digest, throttle)
         blob.close()
         if isinstance(blob, FillingBlob):
-            with blob.fill as fill:
-                await fill.readable(max(0, blob.size - 1))
+            await blob.fill.ended()
+            await self._flights.settled(("link", "blob", repository, digest))
 
     async def size(self, repository: Repository, digest: Digest) -> int:
         """Return the size of a blob in bytes without fetching it. Raises BlobUnknown and UpstreamError."""
@@ -148,7 +157,7 @@ class PullBlobs:
             raise BlobUnknown(f"{repository} has lost the bytes of {digest}")
         source = self._upstreams.source(repository)
         if member.size == UNKNOWN_SIZE:
-            return await (await self._fill(source, digest, None)).headers()
+            return await (await self._fill(source, digest, None, None)).headers()
         if not source.upstream.reachable(time.monotonic()):
             raise UpstreamUnavailable(f"{digest} is not here and upstream {repository.upstream} does not answer")
         return member.size
@@ -179,16 +188,16 @@ class PullBlobs:
             return None
         return OpenBlob(fd, entry.size)
 
-    async def _fill(self, source: Source, digest: Digest, size: int | None) -> Fill:
+    async def _fill(self, source: Source, digest: Digest, size: int | None, background: Throttle | None) -> Fill:
         """Join the fill of a blob. One that another repository began and failed is begun again from ours."""
-        fill = self._fills.join(digest, size, source)
+        fill = self._fills.join(digest, size, source, background)
         outcome: telemetry.Outcome = "joined" if fill.answered else "filled"
         try:
             await fill.headers()
         except (UpstreamError, BlobUnknown) as error:
             if fill.source.repository == source.repository:
                 raise source.told(error, blob=True) from None
-            return await self._fill(source, digest, size)
+            return await self._fill(source, digest, size, background)
         telemetry.pulled(source.repository.upstream, "blob", outcome)
         return fill
 

@@ -17,6 +17,7 @@ from mirror.registry import fills as fills_module
 from mirror.registry.fills import Fills
 from mirror.store.index import Index
 from mirror.store.store import Store
+from mirror.upstream.throttle import Throttle
 
 DATA = b"layer " * 20_000
 DIGEST = digest_of(DATA)
@@ -93,6 +94,20 @@ async def test_all_who_come_join_one_fill_and_find_the_blob_in_the_index_after_i
         assert entry is not None
         assert entry.size == len(DATA)
         assert list(bench.store.files.fills.iterdir()) == []
+
+
+async def test_a_fill_in_the_background_is_the_clients_from_the_moment_that_one_joins(tmp_path: Path) -> None:
+    """Issue 4, section 3, "Prewarming": clients come first, and wait for no cap."""
+    async with opened(tmp_path) as bench:
+        slow = Throttle(1)
+        fill = bench.fills.join(DIGEST, len(DATA), Source(), background=slow)
+        assert await fill.headers() == len(DATA)
+        await asyncio.wait_for(bench.fills.clients.gone(60), 1)
+        assert bench.fills.join(DIGEST, len(DATA), Source(), background=slow) is fill
+        assert not fill.verified
+        assert bench.fills.join(DIGEST, len(DATA), Source()) is fill
+        await asyncio.wait_for(fill.ended(), 10)
+        await asyncio.wait_for(bench.fills.clients.gone(60), 1)
 
 
 async def test_a_fill_that_failed_is_told_to_all_and_the_next_caller_begins_anew(tmp_path: Path) -> None:
