@@ -5,6 +5,7 @@ with a checked answer or an error of `oci.errors`; a 404 of ours is a 404 that u
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final, Literal
@@ -24,15 +25,16 @@ from mirror.upstream.body import BlobBody, read_small, refuse_page
 from mirror.upstream.calls import Calls
 from mirror.upstream.conversation import Ask, Conversation
 from mirror.upstream.health import Health
-from mirror.upstream.limits import SMALL_BYTES_MAX, TAGS_PER_PAGE, Limits
+from mirror.upstream.limits import NAMES_PER_PAGE, SMALL_BYTES_MAX, TAGS_PER_PAGE, Limits
 from mirror.upstream.manifests import FetchedManifest, ManifestHead, read_head, read_manifest
-from mirror.upstream.pages import read_referrers, read_tags
+from mirror.upstream.pages import read_names, read_referrers, read_tags
 from mirror.upstream.password import Credential, Login
 from mirror.upstream.sessions import Sessions
 from mirror.upstream.wire import Wire
 
 _MANIFEST: Final = {"Accept": media.ACCEPT}
 _INDEX: Final = {"Accept": media.OCI_INDEX}
+_CATALOG: Final = "registry:catalog:*"  # the token specification's scope of it
 Method = Literal["GET", "HEAD"]
 
 
@@ -76,6 +78,10 @@ class Upstream:
     def reachable(self, now: float) -> bool:
         """Say whether a call would be let through at `now` (monotonic seconds): breaker closed, no pause asked."""
         return self._health.reachable(now)
+
+    def check_budget(self, need: Need) -> None:
+        """Raise UpstreamThrottled when the calls that upstream has left for us are for more pressing needs."""
+        self._health.check_budget(need, time.monotonic())
 
     async def ping(self, need: Need) -> None:
         """Find out whether the registry answers at all; below 500 any answer will do."""
@@ -123,6 +129,11 @@ class Upstream:
         url = self._url(name, "tags/list").with_query(n=TAGS_PER_PAGE)
         ask = Ask("GET", url, f"repository {name}", _scope(name), unknown=NameUnknown)
         return read_tags(await self._calls.pages(ask, need))
+
+    async def catalog(self, need: Need) -> list[str]:
+        """List all repositories, in upstream's order. Few public registries let anybody do that."""
+        url = URL(f"{self._base}_catalog").with_query(n=NAMES_PER_PAGE)
+        return read_names(await self._calls.pages(Ask("GET", url, "list of repositories", _CATALOG), need))
 
     async def referrers(self, name: str, digest: Digest, need: Need) -> bytes | None:
         """Return the index (JSON, to 4 MiB) of what refers to `digest`; None when upstream has no such API (404)."""

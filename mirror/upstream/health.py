@@ -30,13 +30,17 @@ class Health:
     def admit(self, need: Need) -> None:
         """Let a call through; raises UpstreamUnavailable, with Retry-After, when now is not the time."""
         now = time.monotonic()
-        wait_s = self.budget.wait_s(need, now)
-        if wait_s:
-            raise self._throttled("has few calls left for us, or none", wait_s)
+        self.check_budget(need, now)
         if not self.breaker.enter(now):
             raise self._not_now(
                 f"is not asked after repeated failures ({self.breaker.reason})", self.breaker.wait_s(now)
             )
+
+    def check_budget(self, need: Need, now: float) -> None:
+        """Raise UpstreamThrottled, with Retry-After, when the budget has nothing for `need` at `now`."""
+        wait_s = self.budget.wait_s(need, now)
+        if wait_s:
+            raise self._throttled("has few calls left for us, or none", wait_s)
 
     def answered(self, response: aiohttp.ClientResponse) -> None:
         """Take note of an answer of the registry itself; a 401 says nothing yet, its token may still fail."""

@@ -36,6 +36,8 @@ LIST_PAGES_MAX: Final = 100
 LIST_BYTES_MAX: Final = 16 * 1024 * 1024  # over all pages: 100,000 tags of 128 characters, with their quotes
 TAGS_MAX: Final = 100_000
 TAGS_PER_PAGE: Final = 1_000  # the page size that Docker Hub, Quay and distribution all allow
+NAMES_MAX: Final = 100_000  # repositories of one registry
+NAMES_PER_PAGE: Final = 1_000  # distribution refuses more unless it is set to allow them
 
 TOKEN_BYTES_MAX: Final = 64 * 1024  # the token endpoint's whole answer; real ones are 1 to 5 KB
 TOKENS_MAX: Final = 1_000  # kept tokens: one for each repository in use

@@ -1,27 +1,34 @@
-"""Lists that come in pages: tags and referrers.
+"""Lists that come in pages: tags, referrers and repositories.
 
-Source: distribution-spec 1.1, "Listing Tags" and "Listing Referrers"; RFC 8288 for `Link`. Every list is bounded. Pure.
+Source: distribution-spec 1.1, "Listing Tags" and "Listing Referrers"; distribution's `/v2/_catalog`; RFC 8288 for
+`Link`. Every list is bounded. Pure.
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, TypeVar
 
 import msgspec
 import orjson
 from yarl import URL
 
-from mirror.oci.errors import TagInvalid, UpstreamError
-from mirror.oci.names import parse_tag
-from mirror.upstream.limits import SMALL_BYTES_MAX, TAGS_MAX
+from mirror.oci.errors import NameInvalid, TagInvalid, UpstreamError
+from mirror.oci.names import parse_name, parse_tag
+from mirror.upstream.limits import NAMES_MAX, SMALL_BYTES_MAX, TAGS_MAX
 
 _NEXT: Final = re.compile(
     r'<([^<>\x00-\x20]{1,4096})>(?:[ \t]*;[^,]*)?;[ \t]*rel="?next"?(?:[ \t]*[;,].*)?', re.IGNORECASE
 )
 
+T = TypeVar("T")
+
 
 class _Tags(msgspec.Struct):
     tags: list[str] | None = None
+
+
+class _Names(msgspec.Struct):
+    repositories: list[str] | None = None
 
 
 def next_page(links: Sequence[str], page: URL) -> URL | None:
@@ -44,15 +51,29 @@ def next_page(links: Sequence[str], page: URL) -> URL | None:
 
 def read_tags(pages: Iterable[bytes]) -> list[str]:
     """Join the pages of a tag list; what is no tag cannot be asked for and is left out. Raises UpstreamError."""
-    found: dict[str, None] = {}
+    return _joined((page.tags or [] for page in _decoded(pages, _Tags, "tags")), parse_tag, TAGS_MAX, "tags")
+
+
+def read_names(pages: Iterable[bytes]) -> list[str]:
+    """Join the pages of a list of repositories; what is no name is left out. Raises UpstreamError."""
+    found = (page.repositories or [] for page in _decoded(pages, _Names, "repositories"))
+    return _joined(found, parse_name, NAMES_MAX, "repositories")
+
+
+def _decoded(pages: Iterable[bytes], shape: type[T], what: str) -> Iterator[T]:
     for page in pages:
         try:
-            tags = msgspec.json.decode(page, type=_Tags).tags or []
+            yield msgspec.json.decode(page, type=shape)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise UpstreamError("upstream answered something that is no list of tags") from None
-        found.update((tag, None) for tag in tags if _is_tag(tag))
-        if len(found) > TAGS_MAX:
-            raise UpstreamError(f"upstream lists more than {TAGS_MAX} tags")
+            raise UpstreamError(f"upstream answered something that is no list of {what}") from None
+
+
+def _joined(pages: Iterable[list[str]], parse: Callable[[str], str], count_max: int, what: str) -> list[str]:
+    found: dict[str, None] = {}
+    for page in pages:
+        found.update((text, None) for text in page if _reads(parse, text))
+        if len(found) > count_max:
+            raise UpstreamError(f"upstream lists more than {count_max} {what}")
     return list(found)
 
 
@@ -77,9 +98,9 @@ def _index(page: bytes) -> dict[str, Any]:
     return index
 
 
-def _is_tag(text: str) -> bool:
+def _reads(parse: Callable[[str], str], text: str) -> bool:
     try:
-        parse_tag(text)
-    except TagInvalid:
+        parse(text)
+    except (TagInvalid, NameInvalid):
         return False
     return True
