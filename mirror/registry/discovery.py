@@ -156,11 +156,15 @@ async def _ask_fallback(source: Source, subject: Digest, need: Need, held: Docum
     tag = f"{subject.algorithm}-{subject.hex}"[:128]
     try:
         head = await source.upstream.head_manifest(source.name, tag, need)
-        if held is not None and head.digest is not None and digest_of(held.body, head.digest.algorithm) == head.digest:
+        if held is not None and head.digest is not None and await _has_digest(held.body, head.digest):
             return held.body
         return (await source.upstream.get_manifest(source.name, tag, need)).data
     except ManifestUnknown:
         return orjson.dumps({"manifests": []})
+
+
+async def _has_digest(data: bytes, digest: Digest) -> bool:
+    return await asyncio.to_thread(digest_of, data, digest.algorithm) == digest
 
 
 def _descriptor(referrer: Referrer) -> dict[str, Any]:

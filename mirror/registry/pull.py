@@ -31,7 +31,7 @@ from mirror.registry.flights import Flights
 from mirror.registry.manifests import Manifests, read_manifest
 from mirror.registry.repositories import Repositories
 from mirror.registry.upstreams import Source, Upstreams
-from mirror.rules.freshness import Need, tag_state
+from mirror.rules.freshness import Need, never_changes, tag_state
 from mirror.store.catalog import Catalog
 from mirror.store.entries import Member, TagEntry
 from mirror.store.index import Index
@@ -163,6 +163,44 @@ class PullManifests:
             await self._catalog.set_tag(source.repository, tag, head.digest, time.time())
             return head.digest
         return await self._fetch(source, head.digest, Need.REVALIDATION, (tag,))
+
+    # For those who fetch before anybody asks.
+
+    def fixed(self, repository: Repository, tag: str) -> Digest | None:
+        """Return what a tag means that is here and never asked about again; None of any other."""
+        entry = self._index.tag(repository, tag)
+        if entry is None:
+            return None
+        rule = self._upstreams.source(repository).upstream.rule
+        return entry.digest if never_changes(rule, tag) or self._repositories.freezes(repository, tag) else None
+
+    async def ask(self, repository: Repository, tag: str) -> Digest | None:
+        """Ask upstream by HEAD what a tag means there, whatever is known; None where it does not say.
+
+        Raises ManifestUnknown and UpstreamError.
+        """
+        source = self._upstreams.source(repository)
+        key = ("tag", source.repository, tag)
+        self._absences.check(key)
+
+        async def head() -> Digest | None:
+            return (await source.upstream.head_manifest(source.name, tag, Need.REVALIDATION)).digest
+
+        try:
+            return await self._flights.join(("head", *key), head)
+        except UNKNOWN as error:
+            self._absences.note(key, error)
+            raise
+        except UpstreamError as error:
+            raise source.told(error) from None
+
+    async def settle(self, repository: Repository, tag: str, digest: Digest) -> None:
+        """Let a tag be what upstream has just said: a manifest that the repository has."""
+        entry = self._index.tag(repository, tag)
+        if entry is not None and entry.digest == digest:
+            self._index.post_touch_tag(repository, tag, time.time())
+        else:
+            await self._catalog.set_tag(repository, tag, digest, time.time())
 
     # By digest.
 

@@ -146,6 +146,11 @@ class PullBlobs:
             await blob.fill.ended()
             await self._flights.settled(("link", "blob", repository, digest))
 
+    def arrived(self, digest: Digest) -> int:
+        """Return how many bytes of a blob that is being fetched are here."""
+        fill = self._fills.find(digest)
+        return 0 if fill is None else fill.staged.front
+
     async def size(self, repository: Repository, digest: Digest) -> int:
         """Return the size of a blob in bytes without fetching it. Raises BlobUnknown and UpstreamError."""
         entry = self._index.blob(digest)

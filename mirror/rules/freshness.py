@@ -31,6 +31,11 @@ def fresh_s(rule: UpstreamRule, tag: str) -> float:
     return inf if matches(rule.immutable_tags, tag) else rule.tag_fresh_s
 
 
+def never_changes(rule: UpstreamRule, tag: str) -> bool:
+    """Tell whether a tag that is here is never asked about again."""
+    return fresh_s(rule, tag) == inf
+
+
 def age_state(rule: UpstreamRule, age_s: float) -> State:
     """Say the same of anything that is `age_s` seconds old, e.g. a list of tags."""
     return _state(rule.tag_fresh_s, rule, age_s)

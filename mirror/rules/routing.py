@@ -107,6 +107,11 @@ class Routing:
         """Name the repository a push to `name` writes: our own, or the cached one that will refuse it."""
         return self.route(registry, name, ns, lambda _registry, _name: True)
 
+    def named_by(self, registry: Registry, pattern: str) -> UpstreamRule | None:
+        """Return the upstream whose repositories a pattern of names means: by its beginning, else the root."""
+        rules = self._of(registry)
+        return rules.by_prefix(pattern) or rules.root
+
     def rules(self, registry: Registry) -> Sequence[UpstreamRule]:
         """Return the upstream rules of a registry."""
         return self._of(registry).rules

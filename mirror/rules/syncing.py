@@ -6,8 +6,14 @@ clients of the node's own private registry pull: `docker.io/library/alpine`. Pur
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
+from mirror.oci.digest import parse_digest
+from mirror.oci.names import Reference, parse_name, parse_tag
 from mirror.rules.patterns import Patterns, newest
+
+TAG_DEFAULT: Final = "latest"
+COSIGN: Final = ("sig", "att", "sbom")  # what cosign puts beside an image, each under a tag of its digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +31,18 @@ class SyncRule:
     every_s: float = 0.0
     bytes_s_max: int = 0
     windows: tuple[str, ...] = ()
+
+
+def read_image(text: str) -> tuple[str, Reference]:
+    """Read `repository:tag` or `repository@digest`, without either of tag `latest`: its name, and which image.
+
+    Raises NameInvalid, TagInvalid, DigestInvalid.
+    """
+    text, at, digest = text.partition("@")
+    name, _, tag = text.rpartition(":")
+    if not name or "/" in tag:
+        name, tag = text, ""
+    return parse_name(name), parse_digest(digest) if at else parse_tag(tag or TAG_DEFAULT)
 
 
 def chosen_tags(rule: SyncRule, listed: Iterable[str]) -> Sequence[str]:

@@ -59,6 +59,10 @@ REPLICATION_BYTES = _counter("mirror_replication_bytes", "Bytes of blobs sent to
 REPLICATION_WAITING = _gauge("mirror_replication_waiting", "Images on their way to a place.", "region", "account")
 REPLICATION_FAILED = _gauge("mirror_replication_failed", "Those of them that the place refused.", "region", "account")
 REPLICATION_LAG = _gauge("mirror_replication_lag_seconds", "Age of the oldest of them.", "region", "account")
+SYNC_IMAGES = _counter("mirror_sync_images", "Images looked at: new, changed, parts, same, gone.", "rule", "state")
+SYNC_BYTES = _counter("mirror_sync_bytes", "Bytes of blobs fetched before anybody asked.", "rule")
+SYNC_FAILURES = _counter("mirror_sync_failures", "Images and repositories that failed.", "rule")
+SYNC_SUCCESS = _gauge("mirror_sync_last_success_timestamp_seconds", "End of the last run without a failure.", "rule")
 LOG_LINES_DROPPED = _counter("mirror_log_lines_dropped", "Log lines lost because nobody read them in time.")
 
 

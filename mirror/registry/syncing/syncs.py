@@ -1,0 +1,147 @@
+"""What is synchronized: the rules of the configuration, each run once at a time, and single images on demand.
+
+A run of a rule belongs to the node: whoever asks for one that is under way watches it. What came of the last one is a
+document, so a restart neither forgets it nor runs everything anew.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from mirror import telemetry
+from mirror.aws.errors import InvalidParameter
+from mirror.oci.names import Registry
+from mirror.registry.flights import Spawn
+from mirror.registry.syncing.hands import BLOBS_MAX, Keeping, Looking
+from mirror.registry.syncing.rounds import Gate, Round
+from mirror.registry.syncing.tally import Outcome, Tally
+from mirror.registry.syncing.targets import Targets
+from mirror.registry.syncing.walk import Shelf
+from mirror.rules.syncing import SyncRule
+from mirror.store.documents import Documents, Edit
+from mirror.upstream.throttle import Throttle
+
+SYNC: Final = "sync"  # the kind of document that an outcome is; its name is the rule's
+RUNS_MAX: Final = 64  # plans and single images under way at once, on demand
+
+
+async def always() -> None:
+    """Let a round go on."""
+
+
+@dataclass(slots=True)
+class Run:
+    """A run under way, or one that was."""
+
+    tally: Tally
+    task: "asyncio.Task[None]"
+
+
+class Syncs:
+    """Runs the rules. `throttle` is the node's cap, within which each rule has its own."""
+
+    def __init__(
+        self,
+        home: Registry,
+        rules: Sequence[SyncRule],
+        targets: Targets,
+        shelf: Shelf,
+        documents: Documents,
+        throttle: Throttle,
+        spawn: Spawn,
+    ) -> None:
+        self.rules: Mapping[str, SyncRule] = {rule.name: rule for rule in rules}
+        self._home = home
+        self._targets = targets
+        self._shelf = shelf
+        self._documents = documents
+        self._outer = throttle
+        self._throttles = {rule.name: Throttle(rule.bytes_s_max, throttle) for rule in rules}
+        self._spawn = spawn
+        self._places = asyncio.Semaphore(BLOBS_MAX)
+        self._running: dict[str, Run] = {}
+        self._on_demand = 0
+
+    def named(self, names: Iterable[str]) -> list[SyncRule]:
+        """Return the rules of these names, all without any. Raises InvalidParameter."""
+        for name in names:
+            if name not in self.rules:
+                there = ", ".join(self.rules) or "none"
+                raise InvalidParameter(f"No [[sync]] is called {name[:80]!r}: there is {there}")
+        return [self.rules[name] for name in dict.fromkeys(names)] or [*self.rules.values()]
+
+    def start(self, rule: SyncRule, gate: Gate = always) -> Run:
+        """Run a rule, unless it is running: return that run then. Not async on purpose: no await, so no race."""
+        run = self._running.get(rule.name)
+        if run is None:
+            tally = Tally(rule.name, measured=True)
+            run = Run(tally, self._spawn(self._run(rule, tally, gate), f"sync {rule.name}"))
+            self._running[rule.name] = run
+        return run
+
+    def plan(self, rule: SyncRule) -> Run:
+        """Find out what a run would do. It is the caller's: who loses interest cancels its task."""
+        tally = Tally(rule.name, planned=True)
+        work = Round(rule, self._targets, self._shelf, Looking(self._shelf.kept), tally)
+        return self._demand(work, tally, f"plan of {rule.name}")
+
+    def warm(self, rule: SyncRule) -> Run:
+        """Run a rule that is in no file. It is the caller's: who loses interest cancels its task."""
+        tally = Tally(rule.name)
+        return self._demand(self._round(rule, tally, self._outer), tally, "warm")
+
+    def running(self, name: str) -> Outcome | None:
+        """Return what has come so far of a rule's run; None when it is not running."""
+        run = self._running.get(name)
+        return None if run is None else run.tally.outcome
+
+    def last(self, name: str) -> Outcome:
+        """Return what came of a rule's last run, or of one that a stop of the node cut short."""
+        body = self._documents.get(self._home, SYNC, name)
+        return Outcome(name) if body is None else msgspec.json.decode(body, type=Outcome)
+
+    def _demand(self, work: Round, tally: Tally, name: str) -> Run:
+        if self._on_demand >= RUNS_MAX:
+            raise InvalidParameter(f"{RUNS_MAX} plans and images are under way already")
+        self._on_demand += 1
+
+        async def run() -> None:
+            try:
+                await _go(work, tally, always)
+            finally:
+                self._on_demand -= 1
+                tally.end(0.0)
+
+        return Run(tally, self._spawn(run(), name))
+
+    async def _run(self, rule: SyncRule, tally: Tally, gate: Gate) -> None:
+        succeeded_at = self.last(rule.name).succeeded_at
+        try:
+            await self._put(tally.outcome)
+            await _go(self._round(rule, tally, self._throttles[rule.name]), tally, gate)
+        finally:
+            del self._running[rule.name]
+            tally.end(succeeded_at)
+        await self._put(tally.outcome)
+        telemetry.SYNC_SUCCESS.labels(rule.name).set(tally.outcome.succeeded_at)
+
+    def _round(self, rule: SyncRule, tally: Tally, throttle: Throttle) -> Round:
+        shelf = self._shelf
+        hand = Keeping(shelf.manifests, shelf.blobs, shelf.catalog, throttle, self._places)
+        tally.under_way = hand.under_way
+        return Round(rule, self._targets, self._shelf, hand, tally)
+
+    async def _put(self, outcome: Outcome) -> None:
+        await self._documents.write([Edit(self._home, SYNC, outcome.rule, msgspec.json.encode(outcome))])
+
+
+async def _go(work: Round, tally: Tally, gate: Gate) -> None:
+    """Go a round; one that does not come to its end has failed."""
+    try:
+        await work.run(gate)
+    except BaseException:
+        tally.failed(tally.outcome.rule, "did not come to its end: the node's log may say why")
+        raise
