@@ -25,12 +25,13 @@ from mirror.registry.policies import RepositoryPolicies
 from mirror.registry.replication_routes import Routes
 from mirror.registry.repositories import Repositories
 from mirror.registry.secrets import Secrets
+from mirror.registry.syncing import Syncs
 from mirror.rules.destinations import DestinationRule
 from mirror.rules.hosts import Hosts
 from mirror.rules.routing import Routing
 from mirror.store.store import Store
 from mirror.web.admin_socket import NAME, open_socket
-from mirror.web.administration import Administration
+from mirror.web.administration import Administration, Affairs
 from mirror.web.aws.bodies import Bodies
 from mirror.web.aws.claim import Claim
 from mirror.web.aws.iam import Iam
@@ -90,13 +91,12 @@ async def administered(root: Path) -> AsyncIterator[Administered]:
             regions=(REGION,),
             bodies=bodies,
         )
+        nothing: Any = None  # there is no rule that would need it
+        syncs = Syncs(HOME, (), nothing, nothing, store.documents, nothing, nothing)
         asked = Administration(
             JsonApi(reception),
             QueryApi(reception),
-            identities,
-            house.secrets,
-            store.replications,
-            _backfills(store),
+            Affairs(identities, house.secrets, store.replications, _backfills(store), syncs),
             audit,
             bodies,
         )

@@ -15,6 +15,7 @@ from mirror.cli.progress import Bars
 from mirror.cli.replication import replication
 from mirror.cli.repo import repo
 from mirror.cli.secret import secret
+from mirror.cli.sync import sync, warm
 from mirror.config import load
 from mirror.config.identities import load_identities
 
@@ -32,10 +33,11 @@ def main() -> None:
       mirror verify --repair                         re-read every stored byte
       mirror repo create team/app                    make a repository to push to
       mirror iam create-user ci                      make a user; mirror iam --help tells the rest
+      mirror warm docker.io/library/alpine:3.20      fetch an image before anybody asks
     """
 
 
-for group in (iam, repo, image, secret, replication):
+for group in (iam, repo, image, secret, replication, sync, warm):
     main.add_command(group)
 
 

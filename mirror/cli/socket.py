@@ -5,7 +5,7 @@ answer is read beyond a limit. Never: a signature, a retry (a change that was no
 """
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ANSWER_S_MAX: Final = 120.0  # deleting a full repository takes the longest
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
+IDLE_S_MAX: Final = 30.0  # of an operation that tells how it goes: the node says something each second
 CHUNK_BYTES: Final = 64 * 1024
 PAGES_MAX: Final = 10_000  # a registry has 100,000 repositories at most
 IAM_VERSION: Final = "2010-05-08"
@@ -83,6 +84,27 @@ class Administrator:
         """Call an operation of the node's own: on secrets, passwords or accounts. Raises Refused."""
         return await self._json(f"/{kind}", {"operation": operation, **given}, {})
 
+    async def follow(self, kind: str, operation: str, heard: Callable[[Answer], object], **given: Any) -> Answer:
+        """Call an operation that tells how it goes: `heard` is told each event; return the result. Raises Refused."""
+        import aiohttp
+
+        data = orjson.dumps({"operation": operation, **given})
+        patient = aiohttp.ClientTimeout(total=None, sock_read=IDLE_S_MAX)
+        try:
+            async with self._session.post(f"{_URL}/{kind}", data=data, timeout=patient) as response:
+                if response.status >= 400:
+                    raise _refusal(response.status, await _whole(response))
+                async for line in _lines(response):
+                    event: Answer = orjson.loads(line)
+                    if event["event"] == "result":
+                        return event
+                    heard(event)
+        except TimeoutError:
+            raise Refused(f"the node has said nothing for {IDLE_S_MAX:.0f} s") from None
+        except aiohttp.ClientError as error:
+            raise Refused(f"the node cannot be asked: {error}") from None
+        raise Refused("the node broke off before the end")
+
     async def _json(self, path: str, given: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
         body = await self._post(path, orjson.dumps(given), headers)
         answer: Answer = orjson.loads(body)
@@ -93,18 +115,14 @@ class Administrator:
 
         try:
             async with self._session.post(_URL + path, data=data, headers=headers) as response:
-                body = bytearray()
-                async for chunk in response.content.iter_chunked(CHUNK_BYTES):
-                    body += chunk
-                    if len(body) > ANSWER_BYTES_MAX:
-                        raise Refused("the node's answer has no end")
+                body = await _whole(response)
         except TimeoutError:
             raise Refused(f"the node has not answered within {ANSWER_S_MAX:.0f} s") from None
         except aiohttp.ClientError as error:
             raise Refused(f"the node cannot be asked: {error}") from None
         if response.status >= 400:
-            raise _refusal(response.status, bytes(body))
-        return bytes(body)
+            raise _refusal(response.status, body)
+        return body
 
 
 @asynccontextmanager
@@ -121,6 +139,28 @@ async def reached(path: Path, account: str = "") -> AsyncIterator[Administrator]
             headers=headers,
         ) as session:
             yield Administrator(session)
+
+
+async def _whole(response: "aiohttp.ClientResponse") -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+        body += chunk
+        if len(body) > ANSWER_BYTES_MAX:
+            raise Refused("the node's answer has no end")
+    return bytes(body)
+
+
+async def _lines(response: "aiohttp.ClientResponse") -> AsyncIterator[bytes]:
+    """Yield the lines of an answer as they come."""
+    rest = bytearray()
+    async for chunk in response.content.iter_any():
+        first, *others = chunk.split(b"\n")
+        rest += first
+        for other in others:
+            yield bytes(rest)
+            rest = bytearray(other)
+        if len(rest) > ANSWER_BYTES_MAX:
+            raise Refused("the node's answer has no end")
 
 
 def _refusal(status: int, body: bytes) -> Refused:

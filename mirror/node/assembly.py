@@ -50,7 +50,6 @@ class House:
     store: Store
     known: Known
     tasks: Tasks
-    throttle: Throttle
     hosts: Hosts
     routing: Routing
     flights: Flights
@@ -127,7 +126,6 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
         push=_push(settings, store, manifests, repositories),
         routes=routes,
         backfills=Backfills(store.documents, store.replications, repositories, store.images, routes, tasks.spawn),
-        throttle=Throttle(settings.replication.bytes_s_max),
         replicas=Replicas(store.index, store.catalog, store.images, manifests, repositories, authority),
         discovery=Discovery(store.index, store.catalog, upstreams, flights),
         rights=UpstreamRights(routing, clients.of_caller, flights),

@@ -9,7 +9,8 @@ from functools import cache
 from mirror.node.assembly import House
 from mirror.registry.gallery import Gallery
 from mirror.registry.lifecycles import Lifecycles
-from mirror.web.administration import Administration
+from mirror.registry.syncing import Syncs
+from mirror.web.administration import Administration, Affairs
 from mirror.web.app import Page
 from mirror.web.aws.bodies import Bodies
 from mirror.web.aws.call import Handler, Service
@@ -48,7 +49,7 @@ def _models() -> Models:
     return Models.load()
 
 
-async def build_control(house: House, slow: SlowClock) -> Control:
+async def build_control(house: House, syncs: Syncs, slow: SlowClock) -> Control:
     """Build the operations, what authorizes them, and what reads and writes them."""
     identities = house.known.identities
     iam, sts = Iam(identities), Sts(identities)
@@ -73,7 +74,11 @@ async def build_control(house: House, slow: SlowClock) -> Control:
             LOGOS: Logos(house.repositories, gallery).get,
         },
         administration=Administration(
-            json, query, identities, house.secrets, house.store.replications, house.backfills, house.audit, bodies
+            json,
+            query,
+            Affairs(identities, house.secrets, house.store.replications, house.backfills, syncs),
+            house.audit,
+            bodies,
         ),
     )
 

@@ -25,6 +25,7 @@ from mirror.node.control import Control, build_control
 from mirror.node.doorway import build_server
 from mirror.node.identities import Known, declare, open_identities, rotate
 from mirror.node.replication import spawn_replication
+from mirror.node.syncing import build_syncs, spawn_syncs
 from mirror.node.tasks import Tasks
 from mirror.node.webhooks import spawn_webhooks
 from mirror.oci.errors import RegistryError
@@ -82,7 +83,8 @@ class Node:
             stack.push_async_callback(house.upstreams.close)
             await house.pull_through.apply()
             slow = SlowClock()
-            control = await build_control(house, slow)
+            syncs = build_syncs(house)
+            control = await build_control(house, syncs, slow)
             server = build_server(house, control, slow, partial(self._fault, store))
             tasks.spawn(slow.run(), "slow clients")
             tasks.spawn(sweep(store.uploads), "sweep")
@@ -91,6 +93,7 @@ class Node:
             if not self._alone:
                 await spawn_webhooks(house)
                 spawn_replication(house)
+                spawn_syncs(house, syncs)
             await self._listen_locally(control, slow, stack)
             await self._serve(server, started)
 

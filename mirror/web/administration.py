@@ -7,6 +7,7 @@ is refused in the form of the JSON API.
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -23,6 +24,7 @@ from mirror.registry.audit import Audit
 from mirror.registry.backfills import Backfills
 from mirror.registry.identities.identities import Identities
 from mirror.registry.secrets import Secrets
+from mirror.registry.syncing import Syncs
 from mirror.store.replications import NO_LAG, Place, Replications, Shipment
 from mirror.web.admin_socket import check_peer
 from mirror.web.administration_asks import (
@@ -35,6 +37,7 @@ from mirror.web.administration_asks import (
     ListAccounts,
     ListReplications,
     ListSecrets,
+    ListSyncs,
     PutSecret,
     RemovePassword,
     SetPassword,
@@ -45,6 +48,7 @@ from mirror.web.aws.json11 import CONTENT_TYPE, refuse
 from mirror.web.aws.reception import USER_AGENT_CHARS_MAX, failure, new_request_id
 from mirror.web.gate import read_target
 from mirror.web.heads import last_headers
+from mirror.web.syncing import status_of, stream_of
 
 ACCOUNT_HEADER: Final = "X-Mirror-Account"
 BODY_BYTES_MAX: Final = 64 * 1024  # names, and passwords of 128 characters
@@ -58,6 +62,17 @@ class Api(Protocol):
     async def handle(self, request: web.BaseRequest, principal: Principal | None = None) -> web.StreamResponse: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Affairs:
+    """What there is to administer besides the AWS APIs."""
+
+    identities: Identities
+    secrets: Secrets
+    replications: Replications
+    backfills: Backfills
+    syncs: Syncs
+
+
 class Administration:
     """Answers the node's own socket."""
 
@@ -65,19 +80,17 @@ class Administration:
         self,
         json: Api,
         query: Api,
-        identities: Identities,
-        secrets: Secrets,
-        replications: Replications,
-        backfills: Backfills,
+        affairs: Affairs,
         audit: Audit,
         bodies: Bodies,
     ) -> None:
         self._json = json
         self._query = query
-        self._identities = identities
-        self._secrets = secrets
-        self._replications = replications
-        self._backfills = backfills
+        self._identities = affairs.identities
+        self._secrets = affairs.secrets
+        self._replications = affairs.replications
+        self._backfills = affairs.backfills
+        self._syncs = affairs.syncs
         self._audit = audit
         self._bodies = bodies
         self._verbs: Mapping[type[Ask], Callable[[str, Any], Awaitable[Mapping[str, Any]]]] = {
@@ -90,6 +103,7 @@ class Administration:
             ListAccounts: self._list_accounts,
             ListReplications: self._list_replications,
             Backfill: self._backfill,
+            ListSyncs: self._list_syncs,
         }
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -125,9 +139,12 @@ class Administration:
 
     async def _answer(
         self, request: web.BaseRequest, decoder: msgspec.json.Decoder[Ask], account: str, request_id: str
-    ) -> web.Response:
+    ) -> web.StreamResponse:
         async with self._bodies.reading(request, BODY_BYTES_MAX) as body:
             ask = await by_size(body, partial(read_ask, decoder))
+        stream = stream_of(self._syncs, ask)
+        if stream is not None:
+            return await stream.send(request)
         try:
             answer = await self._verbs[type(ask)](account, ask)
         except RegistryError as error:
@@ -227,6 +244,9 @@ class Administration:
     async def _backfill(self, account: str, ask: Backfill) -> Mapping[str, Any]:
         """Have what is here already go to a destination of the configuration."""
         return {"images": await self._backfills.ask_all(Registry(account), Place(ask.destination, ""))}
+
+    async def _list_syncs(self, _: str, __: ListSyncs) -> Mapping[str, Any]:
+        return status_of(self._syncs)
 
 
 def _refused(one: Shipment) -> Mapping[str, Any]:

@@ -51,11 +51,32 @@ class Backfill(Ask, frozen=True, tag="backfill"):
     destination: str
 
 
+class RunSyncs(Ask, frozen=True, tag="run"):
+    """Run rules, all without names."""
+
+    names: tuple[str, ...] = ()
+
+
+class PlanSyncs(Ask, frozen=True, tag="plan"):
+    names: tuple[str, ...] = ()
+
+
+class ListSyncs(Ask, frozen=True, tag="status"):
+    pass
+
+
+class Warm(Ask, frozen=True, tag="warm"):
+    images: tuple[str, ...]
+    platforms: tuple[str, ...] = ()
+    referrers: bool = True
+
+
 DECODERS: Final[Mapping[str, msgspec.json.Decoder[Ask]]] = {
     "/secrets": msgspec.json.Decoder(PutSecret | ListSecrets | DeleteSecret),
     "/passwords": msgspec.json.Decoder(SetPassword | RemovePassword),
     "/accounts": msgspec.json.Decoder(CreateAccount | ListAccounts),
     "/replications": msgspec.json.Decoder(ListReplications | Backfill),
+    "/syncs": msgspec.json.Decoder(RunSyncs | PlanSyncs | ListSyncs | Warm),
 }
 # What CloudTrail would call the same thing, and whose it is. What only reads is not recorded.
 CALLED: Final[Mapping[type[Ask], tuple[str, str]]] = {

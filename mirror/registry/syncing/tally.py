@@ -31,7 +31,7 @@ class Failure(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True, rename="camel"):
     """What came of a run. Times in unix seconds, 0 for not yet; `moved` counts images that were not here as they are.
 
     `bytes` are those of blobs that were not here; `succeeded_at` is the end of the last run in which nothing failed.
