@@ -9,7 +9,7 @@
         assert standin.count("blob", image.layers[0]) == 1
 
 What is asked is in `seen` (one `Seen` a request, header names in lower case), counted by `count(kind, reference,
-method)`; kinds are base, manifest, blob, tags, referrers, token, signed, other. Body bytes are counted in
+method)`; kinds are base, manifest, blob, tags, referrers, catalog, token, signed, other. Body bytes are counted in
 `sent_bytes[kind, reference]`.
 
 Faults are picked in order from `faults`; `standin.fault = Fault(...)` sets the only one, `None` clears. A fault holds
@@ -17,7 +17,8 @@ for `times` requests (None: all) of kind `on` ("" = any but token), `method` and
 `await standin.stalled.wait()` tells that a hanging fault was reached; `standin.resume()` lets the hanging ones go on.
 
 Ways of the registry, all settable at any time: `basic` (user, password), `bearer` (a `Bearer`: token endpoint at
-/token), `ratelimit` (remaining, limit, window in s), `tags_per_page`, `referrers_api`, `digest_header`, `signed_at`
+/token), `ratelimit` (remaining, limit, window in s), `tags_per_page`, `referrers_api`, `lists_repositories`,
+`digest_header`, `signed_at`
 (another Standin that serves the blobs: a GET is redirected there with a signature; `signed_at.expire_signatures()`
 voids those handed out). `await standin.stop()` closes the port and all connections, `await standin.start()` opens the
 same port again.
@@ -45,7 +46,7 @@ HEADER_BYTES_MAX = 64 * 1024
 DRIP_TICKS_PER_S = 20
 TLS_HANDSHAKE = b"\x16"
 
-Kind = Literal["", "base", "manifest", "blob", "tags", "referrers", "token", "signed", "other"]
+Kind = Literal["", "base", "manifest", "blob", "tags", "referrers", "catalog", "token", "signed", "other"]
 
 
 def sha256(data: bytes) -> str:
@@ -158,6 +159,7 @@ class Standin:
         self.ratelimit: tuple[int, int, int] | None = None
         self.tags_per_page = 0
         self.referrers_api = True
+        self.lists_repositories = True
         self.signed_at: Standin | None = None
         self.digest_header = True
         self.stalled = asyncio.Event()
@@ -460,6 +462,9 @@ class Standin:
             return self._bytes(seen, fault, self.blobs.get(seen.reference), headers, "BLOB_UNKNOWN")
         if seen.kind == "tags":
             return self._list_tags(seen)
+        if seen.kind == "catalog" and self.lists_repositories:
+            body = json.dumps({"repositories": sorted(self.tags)}).encode()
+            return _Answer(200, {"Content-Type": "application/json"}, body)
         if seen.kind == "referrers" and self.referrers_api:
             return self._list_referrers(seen)
         return _error(404, "UNSUPPORTED")
@@ -511,6 +516,8 @@ def _route(path: str) -> tuple[str, str, str]:
         return "signed", "", path[8:]
     if path in ("/v2/", "/v2"):
         return "base", "", ""
+    if path == "/v2/_catalog":
+        return "catalog", "", ""
     if path.endswith("/tags/list"):
         return "tags", path[4:-10], ""
     head, _, reference = path.rpartition("/")

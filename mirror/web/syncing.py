@@ -43,7 +43,7 @@ class Stream:
             run.tally.listen(self._events)
         try:
             await response.prepare(request)
-            while not all(run.task.done() for run in self._runs) or not self._events.empty():
+            while not all(run.tally.is_over for run in self._runs) or not self._events.empty():
                 for event in await self._next():
                     await response.write(msgspec.json.encode(event) + b"\n")
             await response.write(orjson.dumps(self._result()) + b"\n")
@@ -58,7 +58,7 @@ class Stream:
             async with asyncio.timeout(BEAT_S):
                 event = await self._events.get()
         except TimeoutError:
-            return [run.tally.moving() for run in self._runs if not run.task.done()]
+            return [run.tally.moving() for run in self._runs if not run.tally.is_over]
         # What has ended is told with the others, at the end.
         return [] if isinstance(event, Ended) else [event]
 

@@ -111,9 +111,10 @@ class Syncs:
         async def run() -> None:
             try:
                 await _go(work, tally, always)
+                tally.finish(0.0)
             finally:
                 self._on_demand -= 1
-                tally.end(0.0)
+                tally.end()
 
         return Run(tally, self._spawn(run(), name))
 
@@ -122,11 +123,12 @@ class Syncs:
         try:
             await self._put(tally.outcome)
             await _go(self._round(rule, tally, self._throttles[rule.name]), tally, gate)
+            tally.finish(succeeded_at)
+            telemetry.SYNC_SUCCESS.labels(rule.name).set(tally.outcome.succeeded_at)
+            await self._put(tally.outcome)
         finally:
             del self._running[rule.name]
-            tally.end(succeeded_at)
-        await self._put(tally.outcome)
-        telemetry.SYNC_SUCCESS.labels(rule.name).set(tally.outcome.succeeded_at)
+            tally.end()
 
     def _round(self, rule: SyncRule, tally: Tally, throttle: Throttle) -> Round:
         shelf = self._shelf

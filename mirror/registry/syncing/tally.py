@@ -74,9 +74,7 @@ class Moving(Event, frozen=True, tag="moving"):
 
 
 class Ended(Event, frozen=True, tag="ended"):
-    """A run is over."""
-
-    outcome: Outcome
+    """A run is over: its outcome is what it is."""
 
 
 Listener = asyncio.Queue[Event]
@@ -93,6 +91,7 @@ class Tally:
         self._listeners: set[Listener] = set()
         self._wanted_bytes = 0
         self._total = 0
+        self.is_over = False
         self.under_way: Callable[[], int] = int  # bytes of blobs that are on their way
         self.plan: list[Looked] | None = [] if planned else None
 
@@ -138,11 +137,15 @@ class Tally:
         if is_image:
             self.looked(what, "failed", 0, reason[:REASON_CHARS_MAX])
 
-    def end(self, succeeded_at: float) -> None:
-        """End the run. `succeeded_at`: when the one before it in which nothing failed had ended."""
+    def finish(self, succeeded_at: float) -> None:
+        """Say that all is done. `succeeded_at`: when the run before it in which nothing failed had ended."""
         now = time.time()
         self._outcome = replace(self._outcome, ended_at=now, succeeded_at=succeeded_at if self._outcome.failed else now)
-        self._tell(Ended(self.outcome))
+
+    def end(self) -> None:
+        """End the run, whether or not all is done."""
+        self.is_over = True
+        self._tell(Ended())
 
     # Listeners.
 
