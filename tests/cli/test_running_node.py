@@ -6,23 +6,14 @@ from typing import Any
 
 import pytest
 from accounts import ADMIN, OTHER, OWNER, PULLER, declare, populated
-from click.testing import CliRunner, Result
+from command_line import asked
 from pushing import push_image
 from running import running
 
-from mirror.cli import main
 from mirror.rules.destinations import DestinationRule
 
 WAIT_S_MAX = 10.0
 pytestmark = pytest.mark.usefixtures("logging_of_its_own")
-
-
-def mirror(root: Path, *words: str) -> Result:
-    return CliRunner().invoke(main, [*words, "--data", str(root)], env={"MIRROR_CONFIG": None})
-
-
-async def asked(root: Path, *words: str) -> Result:
-    return await asyncio.to_thread(mirror, root, *words)
 
 
 async def a_store(root: Path, **options: Any) -> None:
