@@ -61,9 +61,8 @@ def plan(desk: Desk, names: tuple[str, ...]) -> None:
     """
     found = _follow(desk, "plan", names=names)
     rows = [(one["image"], one["state"], one["bytes"]) for one in found["images"]]
-    moved = sum(one["moved"] + one["deleted"] for one in found["outcomes"])
-    total = ("TOTAL", f"{moved} of {len(rows)}", sum(one["bytes"] for one in found["outcomes"]))
-    desk.table(found, PLANNED, [*rows, total])
+    images, moved, count, deleted = (_sum(found, key) for key in ("images", "moved", "bytes", "deleted"))
+    desk.table(found, PLANNED, [*rows, ("TOTAL", f"{moved + deleted} of {images}", count)])
     _end(found["outcomes"])
 
 
@@ -126,6 +125,10 @@ class Screen:
         self._bars.progress(f"{event['rule']}: images", event["done"], event["total"])
         if not self._quiet and event["state"] not in ("same", "failed"):
             self._bars.report(plain(f"{event['image']} {event['state']}, {decimal(event['bytes'])}"))
+
+
+def _sum(found: Answer, key: str) -> int:
+    return sum(one[key] for one in found["outcomes"])
 
 
 def _ran(desk: Desk, found: Answer) -> None:

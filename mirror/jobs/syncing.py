@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from mirror.registry.flights import Spawn
-from mirror.registry.syncing import Gate, Outcome, Run
+from mirror.registry.syncing import LOOK_S_MAX, OpensIn, Outcome, Run
 from mirror.rules.syncing import SyncRule
 from mirror.rules.windows import Windows
 
-LOOK_S_MAX: Final = 60.0  # the machine's clock may be set, or change to summer time, while a window is waited for
 JITTER_SHARE: Final = 0.1  # of the interval: a site's nodes must not ask in step
 JITTER_S_MAX: Final = 60.0
 
@@ -24,7 +23,7 @@ JITTER_S_MAX: Final = 60.0
 class Rules(Protocol):
     """What the schedule needs of the rules: to run them, and when they ran last."""
 
-    def start(self, rule: SyncRule, gate: Gate) -> Run: ...
+    def start(self, rule: SyncRule, opens_in: OpensIn) -> Run: ...
 
     def last(self, name: str) -> Outcome: ...
 
@@ -46,12 +45,13 @@ class Turn:
     async def opened(self) -> None:
         """Wait until a window is open."""
         while True:
-            wait_s = self._opens_in_s()
+            wait_s = self.opens_in_s()
             if wait_s <= 0:
                 return
             await asyncio.sleep(min(wait_s, LOOK_S_MAX))
 
-    def _opens_in_s(self) -> float:
+    def opens_in_s(self) -> float:
+        """Say in how many seconds a window is open, by the machine's clock."""
         now = time.localtime()
         return self.windows.opens_in_s(now.tm_wday, now.tm_hour * 3_600 + now.tm_min * 60 + now.tm_sec)
 
@@ -75,5 +75,5 @@ class Schedule:
             jitter_s = random.uniform(0.0, min(rule.every_s * JITTER_SHARE, JITTER_S_MAX))  # noqa: S311 - no secret
             await asyncio.sleep(turn.due_in_s(self._rules.last(rule.name), time.time()) + jitter_s)
             await turn.opened()
-            run = self._rules.start(rule, turn.opened)
+            run = self._rules.start(rule, turn.opens_in_s)
             await asyncio.wait({run.task})

@@ -5,8 +5,9 @@ document, so a restart neither forgets it nor runs everything anew.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -16,7 +17,7 @@ from mirror.aws.errors import InvalidParameter
 from mirror.oci.names import Registry
 from mirror.registry.flights import Spawn
 from mirror.registry.syncing.hands import BLOBS_MAX, Keeping, Looking
-from mirror.registry.syncing.rounds import Gate, Round
+from mirror.registry.syncing.rounds import Round
 from mirror.registry.syncing.tally import Outcome, Tally
 from mirror.registry.syncing.targets import Targets
 from mirror.registry.syncing.walk import Shelf
@@ -28,16 +29,30 @@ SYNC: Final = "sync"  # the kind of document that an outcome is; its name is the
 RUNS_MAX: Final = 64  # plans and single images under way at once, on demand
 
 
-async def always() -> None:
-    """Let a round go on."""
+OpensIn = Callable[[], float]  # in how many seconds a run may go on, 0.0 for now
+LOOK_S_MAX: Final = 60.0  # the machine's clock may be set, or change to summer time, while a window is waited for
+
+
+def always() -> float:
+    """Let a run go on."""
+    return 0.0
 
 
 @dataclass(slots=True)
 class Run:
-    """A run under way, or one that was."""
+    """A run under way, or one that was. `released`: somebody wants it now, whatever the time of day."""
 
     tally: Tally
-    task: "asyncio.Task[None]"
+    opens_in: OpensIn
+    released: asyncio.Event
+    task: "asyncio.Task[None]" = field(init=False)
+
+    async def gate(self) -> None:
+        """Wait until the run may go on."""
+        while not self.released.is_set() and (wait_s := self.opens_in()) > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(wait_s, LOOK_S_MAX)):
+                    await self.released.wait()
 
 
 class Syncs:
@@ -73,13 +88,17 @@ class Syncs:
                 raise InvalidParameter(f"No [[sync]] is called {name[:80]!r}: there is {there}")
         return [self.rules[name] for name in dict.fromkeys(names)] or [*self.rules.values()]
 
-    def start(self, rule: SyncRule, gate: Gate = always) -> Run:
-        """Run a rule, unless it is running: return that run then. Not async on purpose: no await, so no race."""
+    def start(self, rule: SyncRule, opens_in: OpensIn = always) -> Run:
+        """Run a rule, unless it is running: return that run then. Not async on purpose: no await, so no race.
+
+        Between its images it waits as `opens_in` says, until somebody starts it without.
+        """
         run = self._running.get(rule.name)
         if run is None:
-            tally = Tally(rule.name, measured=True)
-            run = Run(tally, self._spawn(self._run(rule, tally, gate), f"sync {rule.name}"))
-            self._running[rule.name] = run
+            run = self._running[rule.name] = Run(Tally(rule.name, measured=True), opens_in, asyncio.Event())
+            run.task = self._spawn(self._run(rule, run), f"sync {rule.name}")
+        if opens_in is always:
+            run.released.set()
         return run
 
     def plan(self, rule: SyncRule) -> Run:
@@ -108,21 +127,24 @@ class Syncs:
             raise InvalidParameter(f"{RUNS_MAX} plans and images are under way already")
         self._on_demand += 1
 
-        async def run() -> None:
+        run = Run(tally, always, asyncio.Event())
+
+        async def go() -> None:
             try:
-                await _go(work, tally, always)
+                await _go(work, run)
                 tally.finish(0.0)
             finally:
                 self._on_demand -= 1
                 tally.end()
 
-        return Run(tally, self._spawn(run(), name))
+        run.task = self._spawn(go(), name)
+        return run
 
-    async def _run(self, rule: SyncRule, tally: Tally, gate: Gate) -> None:
-        succeeded_at = self.last(rule.name).succeeded_at
+    async def _run(self, rule: SyncRule, run: Run) -> None:
+        tally, succeeded_at = run.tally, self.last(rule.name).succeeded_at
         try:
             await self._put(tally.outcome)
-            await _go(self._round(rule, tally, self._throttles[rule.name]), tally, gate)
+            await _go(self._round(rule, tally, self._throttles[rule.name]), run)
             tally.finish(succeeded_at)
             telemetry.SYNC_SUCCESS.labels(rule.name).set(tally.outcome.succeeded_at)
             await self._put(tally.outcome)
@@ -140,10 +162,10 @@ class Syncs:
         await self._documents.write([Edit(self._home, SYNC, outcome.rule, msgspec.json.encode(outcome))])
 
 
-async def _go(work: Round, tally: Tally, gate: Gate) -> None:
+async def _go(work: Round, run: Run) -> None:
     """Go a round; one that does not come to its end has failed."""
     try:
-        await work.run(gate)
+        await work.run(run.gate)
     except BaseException:
-        tally.failed(tally.outcome.rule, "did not come to its end: the node's log may say why")
+        run.tally.failed(run.tally.outcome.rule, "did not come to its end: the node's log may say why")
         raise
