@@ -39,10 +39,10 @@ def read_image(text: str) -> tuple[str, Reference]:
     Raises NameInvalid, TagInvalid, DigestInvalid.
     """
     text, at, digest = text.partition("@")
-    name, _, tag = text.rpartition(":")
-    if not name or "/" in tag:
-        name, tag = text, ""
-    return parse_name(name), parse_digest(digest) if at else parse_tag(tag or TAG_DEFAULT)
+    name, colon, tag = text.rpartition(":")
+    if not colon or "/" in tag:
+        name, tag = text, TAG_DEFAULT
+    return parse_name(name), parse_digest(digest) if at else parse_tag(tag)
 
 
 def chosen_tags(rule: SyncRule, listed: Iterable[str]) -> Sequence[str]:

@@ -27,6 +27,21 @@ async def test_all_pages_of_tags_are_read(upstream: Upstream, standin: Standin, 
     assert standin.asked("tags")[0].target == f"/v2/{NAME}/tags/list?n=1000"
 
 
+async def test_repositories_are_listed(upstream: Upstream, standin: Standin) -> None:
+    """Distribution's `/v2/_catalog`; what is no name cannot be asked for, and is left out."""
+    for name in ("team/app", "library/app", "Not A Name"):
+        standin.tags[name] = {}
+    assert await upstream.catalog(Need.REVALIDATION) == ["library/app", "team/app"]
+    assert standin.asked("catalog")[0].target == "/v2/_catalog?n=1000"
+
+
+async def test_an_upstream_that_does_not_list_its_repositories_says_so(upstream: Upstream, standin: Standin) -> None:
+    """Few public registries let anybody list: no empty list in place of that."""
+    standin.lists_repositories = False
+    with pytest.raises(UpstreamError, match="has no list of repositories"):
+        await upstream.catalog(Need.REVALIDATION)
+
+
 async def test_an_unknown_repository_is_name_unknown(upstream: Upstream) -> None:
     with pytest.raises(NameUnknown):
         await upstream.tags("none", Need.TAG)
