@@ -13,7 +13,10 @@ from house_files import ROOT, label, tracked
 
 from mirror.config import Access, Home, Host, Iam, Log, Region, Server, Settings, Storage, Tls, Webhook, load
 from mirror.config.identities import load_identities
+from mirror.config.settings import Replication
+from mirror.rules.destinations import DestinationRule
 from mirror.rules.routing import UpstreamRule
+from mirror.rules.syncing import SyncRule
 
 USERS = ROOT / "config" / "iam.toml"
 EXAMPLES = sorted(set((ROOT / "config").glob("*.toml")) - {USERS})
@@ -24,8 +27,16 @@ SHAPES: dict[str, type] = {
     "log": Log,
     "registry": Home,
     "iam": Iam,
+    "replication": Replication,
 }
-LISTS: dict[str, type] = {"upstream": UpstreamRule, "host": Host, "webhook": Webhook, "region": Region}
+LISTS: dict[str, type] = {
+    "upstream": UpstreamRule,
+    "host": Host,
+    "webhook": Webhook,
+    "region": Region,
+    "destination": DestinationRule,
+    "sync": SyncRule,
+}
 SECRETS = "/etc/mirror/"  # where the examples have their secrets
 MACHINE_PATHS = re.compile(
     "|".join(["/" + "work/", "/" + "tmp/v/", "/" + "root/", "/home/" + "(?!somebody)[a-z]", "/opt/" + "wheels"])
