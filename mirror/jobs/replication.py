@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mirror import telemetry
+from mirror.jobs.clock import opens_in_s
 from mirror.oci.errors import RegistryError
 from mirror.oci.names import Repository
 from mirror.registry.carriers import Carrier, CarrierOf, Gone, Refused, Trouble
@@ -20,7 +21,7 @@ from mirror.registry.configurations import REPLICATION
 from mirror.registry.replication_orders import orders_of
 from mirror.registry.replication_routes import Routes
 from mirror.rules.destinations import WORKERS
-from mirror.rules.windows import ALWAYS, DAY_S, Windows
+from mirror.rules.windows import ALWAYS, Windows
 from mirror.store.changelog import last_seq
 from mirror.store.changes import Change
 from mirror.store.replications import NO_LAG, Order, Place, Read, Replications, Shipment
@@ -61,9 +62,8 @@ class Lane:
     windows: Windows = ALWAYS
 
     def opens_in_s(self) -> float:
-        """Say in how many seconds anything may go: 0.0 now. By the node's clock."""
-        now = time.localtime()
-        return self.windows.opens_in_s(now.tm_wday, (now.tm_hour * 3_600 + now.tm_min * 60 + now.tm_sec) % DAY_S)
+        """Say in how many seconds anything may go: 0.0 now."""
+        return opens_in_s(self.windows)
 
 
 LaneOf = Callable[[Place], Lane]

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from mirror.jobs.clock import opens_in_s
 from mirror.registry.flights import Spawn
 from mirror.registry.syncing import LOOK_S_MAX, OpensIn, Outcome, Run
 from mirror.rules.syncing import SyncRule
@@ -51,9 +52,8 @@ class Turn:
             await asyncio.sleep(min(wait_s, LOOK_S_MAX))
 
     def opens_in_s(self) -> float:
-        """Say in how many seconds a window is open, by the machine's clock."""
-        now = time.localtime()
-        return self.windows.opens_in_s(now.tm_wday, now.tm_hour * 3_600 + now.tm_min * 60 + now.tm_sec)
+        """Say in how many seconds a window is open."""
+        return opens_in_s(self.windows)
 
 
 class Schedule:
