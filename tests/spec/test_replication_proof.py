@@ -122,7 +122,7 @@ async def test_a_region_that_was_away_for_a_thousand_pushes_gets_each_image_once
 
 # Both are killed.
 
-ROUNDS: Final = int(os.environ.get("MIRROR_KILL_ROUNDS", "3"))
+ROUNDS: Final = int(os.environ.get("MIRROR_KILL_ROUNDS", "1"))
 ALIVE_S: Final = (0.2, 1.5)  # how long both work before one of them is killed
 BLOB_BYTES: Final = (10, 70_000, 400_000, 4_000_000)  # in the index, in files, and long on the way
 NAMES: Final = ("own/app0", "own/app1", "own/app2")
