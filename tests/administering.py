@@ -91,12 +91,14 @@ async def administered(root: Path) -> AsyncIterator[Administered]:
             regions=(REGION,),
             bodies=bodies,
         )
-        nothing: Any = None  # there is no rule that would need it
+        nothing: Any = None  # there is no rule and no policy that would need it
         syncs = Syncs(HOME, (), nothing, nothing, store.documents, nothing, nothing)
         asked = Administration(
             JsonApi(reception),
             QueryApi(reception),
-            Affairs(identities, house.secrets, store.replications, _backfills(store), syncs),
+            Affairs(
+                identities, house.secrets, store.replications, _backfills(store), syncs, _repositories(store), nothing
+            ),
             audit,
             bodies,
         )
@@ -110,8 +112,11 @@ async def administered(root: Path) -> AsyncIterator[Administered]:
 
 def _backfills(store: Store) -> Backfills:
     routes = Routes(store.documents, Configurations(store.documents, REGION), [BACKUP], HOME)
-    repositories = Repositories(store.index, store.catalog, store.documents, Routing(HOME, ()))
-    return Backfills(store.documents, store.replications, repositories, store.images, routes, _no_work)
+    return Backfills(store.documents, store.replications, _repositories(store), store.images, routes, _no_work)
+
+
+def _repositories(store: Store) -> Repositories:
+    return Repositories(store.index, store.catalog, store.documents, Routing(HOME, ()))
 
 
 def _no_work(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
@@ -121,7 +126,7 @@ def _no_work(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
 
 def _ecr(store: Store, identities: Identities) -> Mapping[Any, Any]:
     routing = Routing(HOME, ())
-    repositories = Repositories(store.index, store.catalog, store.documents, routing)
+    repositories = _repositories(store)
     subjects = Subjects(repositories, registry_of)
     shapes = Shapes(repositories, Hosts(HOME, REGION, "localhost"), REGION)
     authority = Authority(store.index, store.documents, identities, routing, region=REGION, anonymous=frozenset())

@@ -30,7 +30,6 @@ from mirror.oci.media import OCI_INDEX, OCI_MANIFEST
 from mirror.oci.names import Registry
 from mirror.registry.audit import Audit
 from mirror.registry.gallery import Gallery
-from mirror.registry.lifecycles import Lifecycles
 from mirror.rules.repositories import RepositorySettings
 from mirror.rules.routing import UpstreamRule
 from mirror.store.store import Store
@@ -65,7 +64,7 @@ class EcrCalls:
         self.store = store
         self.public = house.public
         self.gallery = Gallery(store.catalog, store.documents)
-        self.lifecycles = Lifecycles(house.repositories, store.catalog, store.images, house.tasks.spawn)
+        self.lifecycles = house.lifecycles
         self.registries = Registries(
             index=store.index,
             catalog=store.catalog,

@@ -1,5 +1,6 @@
 """`mirror repo`: the repositories of a registry, and who else may use them."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 import click
@@ -98,6 +99,26 @@ def delete(desk: Desk, name: str, force: bool, public: bool) -> None:
     desk.say(done, f"repository {name} is deleted")
 
 
+@repo.command("expire")
+@click.argument("name")
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@administering
+def expire(desk: Desk, name: str, dry_run: bool) -> None:
+    """Run a repository's lifecycle policy now: say what has expired or was archived, and by which rule.
+
+    \b
+    Examples:
+      mirror repo expire team/app --dry-run
+      mirror repo expire team/app
+    """
+    found = desk.ask(lambda node: node.own("lifecycles", "expire", repository=name, dry=dry_run))
+    desk.table(found, ("ACTION", "TAGS", "DIGEST", "PUSHED", "RULE"), map(_gone, found["images"]))
+    if found["left"]:
+        click.echo(f"mirror: {found['left']} changed meanwhile and were left", err=True)
+    if found["waiting"]:
+        click.echo(f"mirror: {found['waiting']} are still to go: run it again", err=True)
+
+
 @repo.group("policy")
 def policy() -> None:
     """Who else may use a repository: its policy.
@@ -155,6 +176,12 @@ def delete_policy(desk: Desk, name: str, public: bool) -> None:
     """
     done = desk.ask(lambda node: node.ecr("DeleteRepositoryPolicy", service_of(public), repositoryName=name))
     desk.say(done, f"repository {name} has no policy")
+
+
+def _gone(one: Mapping[str, Any]) -> Sequence[object]:
+    """Show an image; the rule of one that followed its subject's deletion or archival is 0."""
+    action = one["action"]["type"].lower()
+    return action, one.get("imageTags"), one["imageDigest"], moment(one["imagePushedAt"]), one["appliedRulePriority"]
 
 
 def service_of(public: bool) -> Service:

@@ -80,7 +80,7 @@ class Administrator:
             given["Marker"] = page["Marker"]
         return found
 
-    async def own(self, kind: str, operation: str, **given: str) -> Answer:
+    async def own(self, kind: str, operation: str, **given: Any) -> Answer:
         """Call an operation of the node's own: on secrets, passwords or accounts. Raises Refused."""
         return await self._json(f"/{kind}", {"operation": operation, **given}, {})
 

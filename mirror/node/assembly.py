@@ -16,8 +16,10 @@ from mirror.registry.backfills import Backfills
 from mirror.registry.configurations import Configurations
 from mirror.registry.discovery import Discovery
 from mirror.registry.exclusions import Exclusions
+from mirror.registry.expiry import Expiry
 from mirror.registry.fills import Fills
 from mirror.registry.flights import Flights
+from mirror.registry.lifecycles import Lifecycles
 from mirror.registry.manifests import Manifests
 from mirror.registry.prefetch import Prefetch
 from mirror.registry.public_registries import PublicRegistries
@@ -64,6 +66,8 @@ class House:
     replicas: Replicas
     routes: Routes
     backfills: Backfills
+    lifecycles: Lifecycles
+    expiry: Expiry
     throttle: Throttle
     discovery: Discovery
     rights: UpstreamRights
@@ -107,6 +111,9 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
     pull.followers.append(Prefetch(pull, blobs, throttle, tasks.spawn).follow)
     authority = _authority(settings, store, known, routing)
     routes = _routes(settings, store)
+    pull_times = PullTimes(store.images, Exclusions(store.documents))
+    lifecycles = Lifecycles(repositories, store.catalog, store.lifecycles, tasks.spawn)
+    region = settings.registry.region
     return House(
         settings=settings,
         store=store,
@@ -121,11 +128,13 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
         authority=authority,
         kept=manifests,
         manifests=pull,
-        pull_times=PullTimes(store.images, Exclusions(store.documents)),
+        pull_times=pull_times,
         blobs=blobs,
         push=_push(settings, store, manifests, repositories),
         routes=routes,
         backfills=Backfills(store.documents, store.replications, repositories, store.images, routes, tasks.spawn),
+        lifecycles=lifecycles,
+        expiry=Expiry(repositories, lifecycles, store.lifecycles, pull_times, audit, region),
         replicas=Replicas(store.index, store.catalog, store.images, manifests, repositories, authority),
         discovery=Discovery(store.index, store.catalog, upstreams, flights),
         rights=UpstreamRights(routing, clients.of_caller, flights),

@@ -8,7 +8,6 @@ from functools import cache
 
 from mirror.node.assembly import House
 from mirror.registry.gallery import Gallery
-from mirror.registry.lifecycles import Lifecycles
 from mirror.registry.syncing import Syncs
 from mirror.web.administration import Administration, Affairs
 from mirror.web.app import Page
@@ -76,7 +75,15 @@ async def build_control(house: House, syncs: Syncs, slow: SlowClock) -> Control:
         administration=Administration(
             json,
             query,
-            Affairs(identities, house.secrets, house.store.replications, house.backfills, syncs),
+            Affairs(
+                identities,
+                house.secrets,
+                house.store.replications,
+                house.backfills,
+                syncs,
+                house.repositories,
+                house.expiry,
+            ),
             house.audit,
             bodies,
         ),
@@ -99,7 +106,7 @@ def _registries(house: House) -> Registries:
         pull_times=house.pull_times,
         blobs=house.blobs,
         discovery=house.discovery,
-        lifecycles=Lifecycles(house.repositories, store.catalog, store.images, house.tasks.spawn),
+        lifecycles=house.lifecycles,
         hosts=house.hosts,
         identities=known.identities,
         tokens=known.tokens,

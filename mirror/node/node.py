@@ -19,6 +19,7 @@ from typing import Any, Final
 from mirror import __version__, telemetry
 from mirror.config import ConfigInvalid, Settings
 from mirror.config.settings import Tls
+from mirror.jobs.lifecycle import LifecycleJob
 from mirror.jobs.sweep import sweep
 from mirror.node.assembly import House, build
 from mirror.node.control import Control, build_control
@@ -94,6 +95,7 @@ class Node:
                 await spawn_webhooks(house)
                 spawn_replication(house)
                 spawn_syncs(house, syncs)
+                tasks.spawn(LifecycleJob(store.lifecycles, house.expiry).run(), "lifecycle policies")
             await self._listen_locally(control, slow, stack)
             await self._serve(server, started)
 

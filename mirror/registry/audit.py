@@ -111,7 +111,7 @@ class Audit:
         record: dict[str, Any] = {
             "eventVersion": EVENT_VERSION,
             "userIdentity": _identity(principal, access_key_id),
-            "eventTime": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "eventTime": _now(),
             "eventSource": f"{service}.amazonaws.com",
             "eventName": event_name,
             "awsRegion": self._region,
@@ -129,6 +129,40 @@ class Audit:
             "recipientAccountId": registry.account if registry is not None else principal.account,
             "eventCategory": "Management",
         }
+        self._write(record)
+
+    def note_service(
+        self, *, event_name: str, registry: Registry, resource: str, details: Mapping[str, object]
+    ) -> None:
+        """Record what the node did of itself, such as a run of a lifecycle policy, to the resource of an ARN.
+
+        Source: CloudTrail guide, "AWS service events"; ECR.md 6.2.
+        """
+        own = "AWS Internal"
+        self._write(
+            {
+                "eventVersion": EVENT_VERSION,
+                "userIdentity": {"accountId": registry.account, "invokedBy": own},
+                "eventTime": _now(),
+                "eventSource": "ecr.amazonaws.com",
+                "eventName": event_name,
+                "awsRegion": self._region,
+                "sourceIPAddress": own,
+                "userAgent": own,
+                "requestParameters": None,
+                "responseElements": None,
+                "eventID": str(uuid.uuid4()),
+                "readOnly": True,
+                "resources": [{**_resource(resource), "type": "AWS::ECR::Repository"}],
+                "eventType": "AwsServiceEvent",
+                "managementEvent": True,
+                "recipientAccountId": registry.account,
+                "serviceEventDetails": details,
+                "eventCategory": "Management",
+            }
+        )
+
+    def _write(self, record: Mapping[str, Any]) -> None:
         telemetry.log.info("audit", record=record)
         if self._file is not None:
             # ASCII: no terminal that shows the file takes orders from a client's user agent.
@@ -141,6 +175,10 @@ class Audit:
                 await self._file.reopen()
             except OSError as error:
                 telemetry.log.error("audit file not reopened", reason=str(error))
+
+
+def _now() -> str:
+    return datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _open(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""Lifecycle policies of repositories, and previews of what they would do. Nothing is deleted here.
+"""Lifecycle policies of repositories, and what they would do to the images of a moment. Nothing is deleted here.
 
 Source: ECR guide, "Creating a lifecycle policy preview"; ECR.md 2.3, "Operations". A policy is kept with its repository
 as PutLifecyclePolicy echoes it. A preview is computed once, for the images of that moment, and lives in memory for a
@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from mirror import telemetry
@@ -22,11 +22,10 @@ from mirror.aws.errors import (
 )
 from mirror.oci.names import Repository
 from mirror.registry.flights import Spawn
-from mirror.registry.repositories import LIFECYCLE, Repositories
+from mirror.registry.repositories import Repositories
 from mirror.rules import lifecycle
 from mirror.store.catalog import Catalog
-from mirror.store.images import PAGE_MAX, Images
-from mirror.store.images import Image as ImageRow
+from mirror.store.lifecycles import LIFECYCLE, Known, LifecycleRows
 
 PREVIEW_S: Final = 86_400.0  # a preview of yesterday says nothing of today's images
 PREVIEWS_MAX: Final = 100  # kept at once: each has up to as many entries as its repository has images
@@ -48,13 +47,21 @@ class Preview:
     actions: Sequence[lifecycle.Action] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a policy wants done to a repository, and what the repository had then."""
+
+    evaluation: lifecycle.Evaluation
+    known: Known
+
+
 class Lifecycles:
     """The lifecycle policies of all repositories."""
 
-    def __init__(self, repositories: Repositories, catalog: Catalog, images: Images, spawn: Spawn) -> None:
+    def __init__(self, repositories: Repositories, catalog: Catalog, rows: LifecycleRows, spawn: Spawn) -> None:
         self._repositories = repositories
         self._catalog = catalog
-        self._images = images
+        self._rows = rows
         self._spawn = spawn
         self._previews: OrderedDict[Repository, Preview] = OrderedDict()
 
@@ -74,6 +81,11 @@ class Lifecycles:
         if text is None:
             raise LifecyclePolicyNotFound(self._repositories.name(repository), repository.registry)
         return text
+
+    async def evaluated_at(self, repository: Repository) -> float | None:
+        """Return when the policy that is set was run last, in unix seconds; None for never."""
+        standing = await self._rows.standing(repository)
+        return standing.evaluated_at if standing is not None else None
 
     async def delete(self, repository: Repository) -> str:
         """Delete the policy; return what it was. Raises LifecyclePolicyNotFound."""
@@ -123,9 +135,8 @@ class Lifecycles:
 
     async def _compute(self, repository: Repository, policy: lifecycle.LifecyclePolicy, preview: Preview) -> None:
         try:
-            images = await self.images(repository)
-            evaluation = await asyncio.to_thread(lifecycle.evaluate, policy, images, preview.asked_at)
-            preview.actions = lifecycle.previewed(evaluation)
+            judgement = await self.judge(repository, policy, preview.asked_at)
+            preview.actions = lifecycle.previewed(judgement.evaluation)
             preview.status = "COMPLETE"
         except Exception:  # noqa: BLE001 - whatever it was, the one who asked is told that it failed
             telemetry.log.exception("lifecycle preview failed", repository=str(repository))
@@ -133,26 +144,16 @@ class Lifecycles:
             if preview.status == "IN_PROGRESS":
                 preview.status = "FAILED"
 
-    async def images(self, repository: Repository) -> list[lifecycle.Image]:
-        """Return all images of a repository as the rules see them."""
-        lists = await self._images.children(repository)
-        found: list[lifecycle.Image] = []
-        after = ""
-        while page := await self._images.page(repository, after=after, limit=PAGE_MAX):
-            found += [_judged(image, lists.get(str(image.digest), ())) for image in page]
-            after = str(page[-1].digest)
-        return found
+    async def judge(self, repository: Repository, policy: lifecycle.LifecyclePolicy, now: float) -> Judgement:
+        """Say what `policy` wants done to the images that are there, at `now` (unix seconds).
 
-
-def _judged(image: ImageRow, lists: Sequence[str]) -> lifecycle.Image:
-    return lifecycle.Image(
-        digest=str(image.digest),
-        pushed_at=image.pushed_at,
-        tags=image.tags,
-        pulled_at=image.pulled_at,
-        storage_class="archive" if image.status == "ARCHIVED" else "standard",
-        archived_at=image.archived_at,
-        activated_at=image.activated_at,
-        referenced_by=tuple(lists),
-        subject=image.subject or "",
-    )
+        What a repository caches is not archived, as by UpdateImageStorageClass: the next pull would bring it back.
+        """
+        images: list[lifecycle.Image] = []
+        while page := await self._rows.images(repository, images[-1].digest if images else ""):
+            images += page
+        evaluation = await asyncio.to_thread(lifecycle.evaluate, policy, images, now)
+        if not repository.owned:
+            kept = tuple(action for action in evaluation.actions if action.type != "transition")
+            evaluation = replace(evaluation, actions=kept)
+        return Judgement(evaluation, {image.digest: image for image in images})

@@ -19,9 +19,9 @@ from mirror.rules.templates import AppliedFor, Template, choose, settings_of
 from mirror.store.catalog import Catalog
 from mirror.store.documents import Documents
 from mirror.store.index import Index
+from mirror.store.lifecycles import LIFECYCLE
 
 TEMPLATE: Final = "template"  # the kind of document that a creation template is; its name is the prefix
-LIFECYCLE: Final = "lifecycle"  # the kind of repository document that a lifecycle policy is
 PAGE: Final = 1_000  # repositories looked at in one read
 
 

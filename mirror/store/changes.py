@@ -23,7 +23,7 @@ Kind = Literal[
     "document.changed",  # detail: kind, name, and whether it is there still; never its text, which may be a secret
     "manifest.put",  # detail: see manifest_detail; and origin, `account/region`, of what was replicated to us
     "manifest.deleted",
-    "manifest.status",  # detail: status, ACTIVE or ARCHIVED
+    "manifest.status",  # detail: status, ACTIVE or ARCHIVED; media_type, artifact_type, subject
     "blob.linked",  # detail: media_type, size
     "blob.unlinked",
     "tag.set",  # detail: origin, of what was replicated to us

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from sqlalchemy import Select, and_, exists, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mirror.oci.digest import Digest, parse_digest
 from mirror.oci.names import Repository
@@ -60,7 +61,7 @@ class Images:
     ) -> list[Image]:
         """List up to `limit` images after the digest `after`, by digest; of one status, tagged or untagged if asked."""
         table = tables.manifests
-        chosen = _images(repository).where(table.c.digest > after).order_by(table.c.digest).limit(limit)
+        chosen = images_of(repository).where(table.c.digest > after).order_by(table.c.digest).limit(limit)
         if status is not None:
             chosen = chosen.where(table.c.status == status)
         if tagged is not None:
@@ -73,7 +74,7 @@ class Images:
     async def find(self, repository: Repository, digests: Sequence[Digest]) -> dict[Digest, Image]:
         """Return those of `digests` (some hundred at most) that are images of `repository`."""
         wanted = [str(digest) for digest in digests]
-        found = await self._read(repository, _images(repository).where(tables.manifests.c.digest.in_(wanted)))
+        found = await self._read(repository, images_of(repository).where(tables.manifests.c.digest.in_(wanted)))
         return {image.digest: image for image in found}
 
     async def lists_of(self, repository: Repository, digest: Digest) -> list[Digest]:
@@ -88,20 +89,6 @@ class Images:
         )
         async with self._database.read() as connection:
             return [parse_digest(found) for found in (await connection.execute(chosen)).scalars()]
-
-    async def children(self, repository: Repository) -> dict[str, list[str]]:
-        """Return, for each manifest that lists of `repository` name, the digests of those lists."""
-        table = tables.manifest_children
-        chosen = (
-            select(table.c.digest, table.c.manifest)
-            .join(tables.repositories, tables.repositories.c.id == table.c.repository_id)
-            .where(*named(repository), table.c.kind == "manifest")
-        )
-        found: dict[str, list[str]] = {}
-        async with self._database.read() as connection:
-            for row in (await connection.execute(chosen)).mappings():
-                found.setdefault(row["digest"], []).append(row["manifest"])
-        return found
 
     async def named_by_an_image(self, repository: Repository, digest: Digest) -> tuple[str, Status] | None:
         """Return the media type under which an image names a blob, and the image's status; None when none does."""
@@ -145,15 +132,21 @@ class Images:
 
     async def _read(self, repository: Repository, chosen: Select[Any]) -> list[Image]:
         async with self._database.read() as connection:
-            rows = (await connection.execute(chosen)).mappings().all()
-            tags: dict[str, list[tuple[str, float]]] = {}
-            for row in (await connection.execute(_tags(repository, [row["digest"] for row in rows]))).mappings():
-                tags.setdefault(row["digest"], []).append((row["tag"], row["updated_at"]))
-        return [_image(row, tags.get(row["digest"], [])) for row in rows]
+            return await read_images(connection, repository, chosen)
 
 
-def _images(repository: Repository) -> Select[Any]:
+def images_of(repository: Repository) -> Select[Any]:
+    """Choose all images of `repository`."""
     return select(tables.manifests).join(tables.repositories).where(*named(repository))
+
+
+async def read_images(connection: AsyncConnection, repository: Repository, chosen: Select[Any]) -> list[Image]:
+    """Read the images of `repository` that `images_of` has chosen, some thousand at most."""
+    rows = (await connection.execute(chosen)).mappings().all()
+    tags: dict[str, list[tuple[str, float]]] = {}
+    for row in (await connection.execute(_tags(repository, [row["digest"] for row in rows]))).mappings():
+        tags.setdefault(row["digest"], []).append((row["tag"], row["updated_at"]))
+    return [_image(row, tags.get(row["digest"], [])) for row in rows]
 
 
 def _tags(repository: Repository, digests: Sequence[str]) -> Select[Any]:

@@ -98,10 +98,13 @@ async def set_status(entry: Entry, repository: Repository, digest: Digest, statu
     table = tables.manifests
     moment = {"archived_at": at} if status == "ARCHIVED" else {"activated_at": at}
     same = table.c.repository_id == repository_id, table.c.digest == str(digest)
-    found = await entry.connection.execute(update(table).where(*same).values(status=status, **moment))
-    if found.rowcount:
-        entry.changes.append(Change("manifest.status", repository, at, digest, detail={"status": status}))
-    return found.rowcount > 0
+    changed = update(table).where(*same).values(status=status, **moment)
+    told = changed.returning(table.c.media_type, table.c.artifact_type, table.c.subject)
+    found = (await entry.connection.execute(told)).mappings().first()
+    if found is not None:
+        detail = {"status": status, **{str(column): value for column, value in found.items()}}
+        entry.changes.append(Change("manifest.status", repository, at, digest, detail=detail))
+    return found is not None
 
 
 async def note_pulls(entry: Entry, pulls: Mapping[tuple[Repository, Digest], float]) -> None:

@@ -34,6 +34,7 @@ from mirror.store.files import Files
 from mirror.store.images import Images
 from mirror.store.index import Index
 from mirror.store.ledger import Ledger
+from mirror.store.lifecycles import LifecycleRows
 from mirror.store.news import News
 from mirror.store.rebuild import Progress, rebuild, replay
 from mirror.store.replications import Replications
@@ -57,6 +58,7 @@ class Store:
     index: Index
     catalog: Catalog
     images: Images
+    lifecycles: LifecycleRows
     documents: Documents
     cursors: Cursors
     replications: Replications
@@ -96,6 +98,7 @@ class Store:
                 index=index,
                 catalog=Catalog(database, ledger),
                 images=Images(database, ledger),
+                lifecycles=LifecycleRows(database, ledger),
                 documents=Documents(ledger),
                 cursors=Cursors(database, ledger),
                 replications=Replications(database, ledger),

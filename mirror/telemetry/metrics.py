@@ -63,6 +63,9 @@ SYNC_IMAGES = _counter("mirror_sync_images", "Images looked at, by what there wa
 SYNC_BYTES = _counter("mirror_sync_bytes", "Bytes of blobs fetched before anybody asked.", "rule")
 SYNC_FAILURES = _counter("mirror_sync_failures", "Images and repositories that failed.", "rule")
 SYNC_SUCCESS = _gauge("mirror_sync_last_success_timestamp_seconds", "End of the last run without a failure.", "rule")
+LIFECYCLE_EXPIRED = _counter("mirror_lifecycle_expired", "Images that lifecycle policies have deleted.")
+LIFECYCLE_ARCHIVED = _counter("mirror_lifecycle_archived", "Images that lifecycle policies have archived.")
+LIFECYCLE_FAILED = _counter("mirror_lifecycle_failed", "Runs of lifecycle policies that ended in a fault of ours.")
 LOG_LINES_DROPPED = _counter("mirror_log_lines_dropped", "Log lines lost because nobody read them in time.")
 
 

@@ -22,7 +22,9 @@ from mirror.oci.errors import RegistryError, RequestInvalid
 from mirror.oci.names import Registry
 from mirror.registry.audit import Audit
 from mirror.registry.backfills import Backfills
+from mirror.registry.expiry import Expiry
 from mirror.registry.identities.identities import Identities
+from mirror.registry.repositories import Repositories
 from mirror.registry.secrets import Secrets
 from mirror.registry.syncing import Syncs
 from mirror.store.replications import NO_LAG, Place, Replications, Shipment
@@ -34,6 +36,7 @@ from mirror.web.administration_asks import (
     Backfill,
     CreateAccount,
     DeleteSecret,
+    Expire,
     ListAccounts,
     ListReplications,
     ListSecrets,
@@ -46,6 +49,7 @@ from mirror.web.administration_asks import (
 from mirror.web.aws.bodies import Bodies, by_size
 from mirror.web.aws.json11 import CONTENT_TYPE, refuse
 from mirror.web.aws.reception import USER_AGENT_CHARS_MAX, failure, new_request_id
+from mirror.web.expiry import expired
 from mirror.web.gate import read_target
 from mirror.web.heads import last_headers
 from mirror.web.syncing import status_of, stream_of
@@ -71,6 +75,8 @@ class Affairs:
     replications: Replications
     backfills: Backfills
     syncs: Syncs
+    repositories: Repositories
+    expiry: Expiry
 
 
 class Administration:
@@ -91,6 +97,8 @@ class Administration:
         self._replications = affairs.replications
         self._backfills = affairs.backfills
         self._syncs = affairs.syncs
+        self._repositories = affairs.repositories
+        self._expiry = affairs.expiry
         self._audit = audit
         self._bodies = bodies
         self._verbs: Mapping[type[Ask], Callable[[str, Any], Awaitable[Mapping[str, Any]]]] = {
@@ -104,6 +112,7 @@ class Administration:
             ListReplications: self._list_replications,
             Backfill: self._backfill,
             ListSyncs: self._list_syncs,
+            Expire: self._expire,
         }
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -247,6 +256,9 @@ class Administration:
 
     async def _list_syncs(self, _: str, __: ListSyncs) -> Mapping[str, Any]:
         return status_of(self._syncs)
+
+    async def _expire(self, account: str, ask: Expire) -> Mapping[str, Any]:
+        return await expired(self._expiry, self._repositories.get(Registry(account), ask.repository), dry=ask.dry)
 
 
 def _refused(one: Shipment) -> Mapping[str, Any]:

@@ -71,12 +71,20 @@ class Warm(Ask, frozen=True, tag="warm"):
     referrers: bool = True
 
 
+class Expire(Ask, frozen=True, tag="expire"):
+    """Run a repository's lifecycle policy now, or say what that would do."""
+
+    repository: str
+    dry: bool = False
+
+
 DECODERS: Final[Mapping[str, msgspec.json.Decoder[Ask]]] = {
     "/secrets": msgspec.json.Decoder(PutSecret | ListSecrets | DeleteSecret),
     "/passwords": msgspec.json.Decoder(SetPassword | RemovePassword),
     "/accounts": msgspec.json.Decoder(CreateAccount | ListAccounts),
     "/replications": msgspec.json.Decoder(ListReplications | Backfill),
     "/syncs": msgspec.json.Decoder(RunSyncs | PlanSyncs | ListSyncs | Warm),
+    "/lifecycles": msgspec.json.Decoder(Expire),
 }
 # What CloudTrail would call the same thing, and whose it is. What only reads is not recorded.
 CALLED: Final[Mapping[type[Ask], tuple[str, str]]] = {

@@ -26,10 +26,11 @@ from pushing import ask, code_of, image_manifest, push_blob, push_image, put_man
 
 from mirror.config.settings import Home
 from mirror.oci.names import Registry
-from mirror.registry.repositories import LIFECYCLE, TEMPLATE
+from mirror.registry.repositories import TEMPLATE
 from mirror.rules.repositories import RepositorySettings
 from mirror.rules.templates import Template
 from mirror.store.documents import Edit
+from mirror.store.lifecycles import LIFECYCLE
 
 HOME: Final = Home(account=OWNER, domain=DOMAIN)  # create_on_push is false: as ECR has it
 NAME: Final = "prod/team/app"

@@ -1,38 +1,15 @@
 """Events of a whole node: what docker clients push is told to a webhook, as EventBridge would tell it."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-from aiohttp import web
+from hearing import receiver
 from pushing import push_image, sha256
 from running import running
 
 from mirror.config.settings import Webhook
 
 WAIT_S_MAX = 20.0
-
-
-@asynccontextmanager
-async def receiver() -> AsyncIterator[tuple[str, asyncio.Queue[Any]]]:
-    """Somebody who takes every event: its URL, and what it was told."""
-    told: asyncio.Queue[Any] = asyncio.Queue()
-
-    async def receive(request: web.Request) -> web.Response:
-        told.put_nowait((request.headers["X-Mirror-Event"], json.loads(await request.read())))
-        return web.Response()
-
-    runner = web.AppRunner(web.Application(), shutdown_timeout=0.1)
-    runner.app.router.add_post("/hook", receive)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/hook", told
-    finally:
-        await runner.cleanup()
 
 
 async def test_a_push_and_a_deletion_are_told_across_a_restart(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from mirror.rules.lifecycle.policy import ActionType, CountType, LifecyclePolicy
 
 DAY_S: Final = 86_400
 REFERENCED: Final = "ImageReferencedByManifestList"
+NO_RULE: Final = 0  # the priority of what no rule asks for: an artifact whose subject is gone or archived already
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,10 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What is to be done to an image, by which rule. An artifact `follows` the image whose action it shares."""
+    """What is to be done to an image, by which rule, or by none (NO_RULE).
+
+    An artifact `follows` the image, by digest, whose action it shares, or whose absence or archival is its reason.
+    """
 
     image: Image
     type: ActionType
@@ -93,7 +97,7 @@ def evaluate(policy: LifecyclePolicy, images: Sequence[Image], now: float) -> Ev
             else:
                 actions.append(Action(image, rule.action, rule.priority))
         shielded.update(image.digest for image in candidates)
-    return _with_artifacts(actions, failures, images)
+    return _with_artifacts(actions, failures, images, now)
 
 
 def _identifies(rule: Rule, image: Image) -> bool:
@@ -135,30 +139,54 @@ _SINCE: Final[Mapping[CountType, Callable[[Image], float]]] = {
 }
 
 
-def _with_artifacts(actions: Iterable[Action], failures: Iterable[Failure], images: Iterable[Image]) -> Evaluation:
-    """Add what follows from each action: signatures, SBOMs and the signatures of those."""
+def _with_artifacts(
+    actions: Iterable[Action], failures: Iterable[Failure], images: Sequence[Image], now: float
+) -> Evaluation:
+    """Add what follows from each action: signatures, SBOMs and the signatures of those; then what was left behind."""
     artifacts: dict[str, list[Image]] = {}
     for image in images:
         if image.subject:
             artifacts.setdefault(image.subject, []).append(image)
-    done: list[Action] = []
-    failed = list(failures)
-    for action in sorted(actions, key=lambda action: (action.image.pushed_at, action.image.digest)):
-        for artifact in reversed(list(_below(action.image, artifacts))):
-            if action.type == "transition" and artifact.storage_class == "archive":
+    done: dict[str, Action] = {}
+    failed = {failure.image.digest: failure for failure in failures}
+
+    def follow(found: Iterable[Image], kind: ActionType, priority: int, subject: str) -> None:
+        for artifact in reversed(list(_with_their_own(found, artifacts))):
+            if artifact.digest in done or (kind == "transition" and artifact.storage_class == "archive"):
                 continue
             if artifact.referenced_by:
-                failed.append(Failure(artifact, action.priority))
+                failed.setdefault(artifact.digest, Failure(artifact, priority))
             else:
-                done.append(Action(artifact, action.type, action.priority, action.image.digest))
-        done.append(action)
-    return Evaluation(tuple(done), tuple(failed))
+                done[artifact.digest] = Action(artifact, kind, priority, subject)
+
+    for action in sorted(actions, key=lambda action: (action.image.pushed_at, action.image.digest)):
+        follow(artifacts.get(action.image.digest, ()), action.type, action.priority, action.image.digest)
+        done[action.image.digest] = action
+    for subject, kind, left in _left_behind(images, artifacts, now):
+        if subject not in done:
+            follow(left, kind, NO_RULE, subject)
+    return Evaluation(tuple(done.values()), tuple(failed.values()))
 
 
-def _below(image: Image, artifacts: Mapping[str, Sequence[Image]]) -> Iterator[Image]:
-    """Walk the artifacts of an image, each subject before its own artifacts. A tree: each has one subject."""
-    waiting = [image]
+def _left_behind(
+    images: Sequence[Image], artifacts: Mapping[str, Sequence[Image]], now: float
+) -> Iterator[tuple[str, ActionType, Sequence[Image]]]:
+    """Find artifacts whose subject was archived or deleted before, by whomever: subject, action, its artifacts.
+
+    One that is a day old at least: a subject may be pushed behind its signature.
+    """
+    classes = {image.digest: image.storage_class for image in images}
+    for subject, found in artifacts.items():
+        if subject not in classes:
+            yield subject, "expire", [one for one in found if now - one.pushed_at > DAY_S]
+        elif classes[subject] == "archive":
+            yield subject, "transition", found
+
+
+def _with_their_own(found: Iterable[Image], artifacts: Mapping[str, Sequence[Image]]) -> Iterator[Image]:
+    """Walk artifacts and theirs, each subject before its own artifacts. A tree: each has one subject."""
+    waiting = [found]
     while waiting:
-        found = artifacts.get(waiting.pop().digest, ())
-        yield from found
-        waiting.extend(found)
+        for one in waiting.pop():
+            yield one
+            waiting.append(artifacts.get(one.digest, ()))

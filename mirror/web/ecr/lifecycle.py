@@ -40,14 +40,18 @@ class Lifecycle:
         return {**subject.shape, "lifecyclePolicyText": text}
 
     async def get_lifecycle_policy(self, call: Call) -> dict[str, Any]:
-        """Give the policy. It was never evaluated, so there is no `lastEvaluatedAt`."""
+        """Give the policy, and when it was run last; nothing of that before its first run."""
         subject = self._subjects.of(call)
-        return {**subject.shape, "lifecyclePolicyText": await self._lifecycles.get(subject.repository)}
+        text = await self._lifecycles.get(subject.repository)
+        evaluated_at = await self._lifecycles.evaluated_at(subject.repository)
+        return {**subject.shape, "lifecyclePolicyText": text, "lastEvaluatedAt": evaluated_at}
 
     async def delete_lifecycle_policy(self, call: Call) -> dict[str, Any]:
         """Delete the policy, and give it one last time."""
         subject = self._subjects.of(call)
-        return {**subject.shape, "lifecyclePolicyText": await self._lifecycles.delete(subject.repository)}
+        evaluated_at = await self._lifecycles.evaluated_at(subject.repository)
+        text = await self._lifecycles.delete(subject.repository)
+        return {**subject.shape, "lifecyclePolicyText": text, "lastEvaluatedAt": evaluated_at}
 
     async def start_lifecycle_policy_preview(self, call: Call) -> dict[str, Any]:
         """Begin to compute what a policy would do; the echo is the text as it was sent."""

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.rules.lifecycle import Evaluation, Image, LifecyclePolicy, Rule, evaluate
+from mirror.rules.lifecycle.evaluate import NO_RULE
 from mirror.rules.lifecycle.policy import ActionType, CountType, Selection, StorageClass, TagStatus
 
 DAY_S = 86_400
@@ -187,7 +188,7 @@ def test_artifacts_go_with_their_subject_and_never_by_themselves() -> None:
         Image("sbom", ago(300), subject="gone"),
         Image("signature", ago(300), subject="sbom"),
         Image("alone", ago(300), subject="kept"),
-        Image("early", ago(300), subject="not here yet"),
+        Image("early", ago(1), subject="not here yet"),
     ]
     evaluation = applied([status(7, "untagged", 14, "sinceImagePushed")], images)
     assert [(action.image.digest, action.follows) for action in evaluation.actions] == [
@@ -196,6 +197,25 @@ def test_artifacts_go_with_their_subject_and_never_by_themselves() -> None:
         ("gone", ""),
     ]
     assert {action.priority for action in evaluation.actions} == {7}
+
+
+def test_what_a_subject_left_behind_follows_it_a_day_later() -> None:
+    """ECR.md 2.3, "Evaluation" 5: also where somebody else deleted or archived the subject; each once."""
+    images = [
+        Image("put away", ago(300), storage_class="archive", archived_at=ago(1)),
+        Image("sbom", ago(300), subject="put away", storage_class="archive", archived_at=ago(1)),
+        Image("signature", ago(0), subject="sbom"),
+        Image("orphan", ago(2), subject="deleted"),
+        Image("its own", ago(0), subject="orphan"),
+        Image("listed", ago(2), subject="deleted", referenced_by=("list",)),
+    ]
+    evaluation = applied([status(1, "untagged", 14, "sinceImagePushed")], images)
+    assert [(one.image.digest, one.type, one.follows, one.priority) for one in evaluation.actions] == [
+        ("signature", "transition", "put away", NO_RULE),
+        ("its own", "expire", "deleted", NO_RULE),
+        ("orphan", "expire", "deleted", NO_RULE),
+    ]
+    assert [failure.image.digest for failure in evaluation.failures] == ["listed"]
 
 
 def test_artifacts_are_no_candidates_that_an_image_could_be_counted_against() -> None:

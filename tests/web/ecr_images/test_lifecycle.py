@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from ecr_calls import APP, EcrCalls
+from lifecycle_policies import DAYS, KEEP_ONE, archiving, let_pass, policy, rule
 from registries import HOME
 from sqlalchemy import text
 
@@ -16,25 +17,8 @@ from mirror.registry import lifecycles
 WAIT_S_MAX = 5.0
 
 
-def rule(priority: int, status: str = "any", count: int = 1, **more: Any) -> dict[str, Any]:
-    selection = {"tagStatus": status, "countType": "imageCountMoreThan", "countNumber": count, **more}
-    return {
-        "rulePriority": priority,
-        "description": "a rule of the tests, long enough for the model's least length",
-        "selection": selection,
-        "action": {"type": "expire"},
-    }
-
-
-def policy(*rules: dict[str, Any]) -> str:
-    return json.dumps({"rules": list(rules)}, indent=1)
-
-
 def compact(text: str) -> str:
     return json.dumps(json.loads(text), separators=(",", ":"))
-
-
-KEEP_ONE = policy(rule(1))
 
 
 async def preview(ecr: EcrCalls, **values: Any) -> dict[str, Any]:
@@ -169,8 +153,8 @@ async def test_worked_example_h_a_child_of_a_list_does_not_expire(ecr: EcrCalls)
     """ECR.md 2.3, example H: the loose image goes, the list's child stays."""
     child, loose = await ecr.push(APP, seed="child"), await ecr.push(APP, seed="loose")
     await ecr.push_list(APP, "v1", of=[child])
-    await _age(ecr, 50)
-    text = policy(rule(1, "untagged", 14, countType="sinceImagePushed", countUnit="days"))
+    await let_pass(ecr.store, 50)
+    text = policy(rule(1, "untagged", 14, **DAYS))
     await ecr("StartLifecyclePolicyPreview", repositoryName=APP, lifecyclePolicyText=text)
     answer = await preview(ecr)
     assert [result["imageDigest"] for result in answer["previewResults"]] == [loose.digest]
@@ -179,12 +163,11 @@ async def test_worked_example_h_a_child_of_a_list_does_not_expire(ecr: EcrCalls)
 async def test_worked_example_g_what_is_not_pulled_is_archived(ecr: EcrCalls) -> None:
     """ECR.md 2.3, example G: n pushed 100 days ago goes, p pulled 10 days ago stays."""
     never, pulled = await ecr.push(APP, "n", seed="n"), await ecr.push(APP, "p", seed="p")
-    await _age(ecr, 100)
+    await let_pass(ecr.store, 100)
     now = (await ecr("DescribeImages", repositoryName=APP))["imageDetails"][0]["imagePushedAt"] + 100 * 86_400
     repository = Repository(HOME, "", APP)
     await ecr.store.images.note_pulls({(repository, parse_digest(pulled.digest)): now - 10 * 86_400})
-    archive = rule(1, count=90, countType="sinceImagePulled", countUnit="days")
-    archive["action"] = {"type": "transition", "targetStorageClass": "archive"}
+    archive = archiving(rule(1, count=90, countType="sinceImagePulled", countUnit="days"))
     await ecr("StartLifecyclePolicyPreview", repositoryName=APP, lifecyclePolicyText=policy(archive))
     answer = await preview(ecr)
     [result] = answer["previewResults"]
@@ -204,12 +187,6 @@ async def test_a_preview_of_yesterday_has_expired(ecr: EcrCalls, monkeypatch: py
     answer = await preview(ecr)
     assert answer["status"] == "EXPIRED"
     assert "previewResults" not in answer
-
-
-async def _age(ecr: EcrCalls, days: int) -> None:
-    """Let all images have been pushed `days` ago."""
-    async with ecr.store.database.write() as connection:
-        await connection.execute(text("UPDATE manifests SET pushed_at = pushed_at - :s"), {"s": days * 86_400})
 
 
 async def test_a_preview_that_cannot_be_computed_has_failed_and_is_logged(ecr: EcrCalls, events: list[Any]) -> None:
