@@ -15,6 +15,7 @@ from mirror.oci.names import Repository
 from mirror.store import mutations, tables
 from mirror.store.database import Database
 from mirror.store.ledger import Ledger, named
+from mirror.store.status_mutations import set_status
 
 PAGE_MAX: Final = 1_000  # of DescribeImages and ListImages
 LISTS_MAX: Final = 100  # named in a refusal
@@ -124,7 +125,7 @@ class Images:
 
     async def set_status(self, repository: Repository, digest: Digest, status: Status, at: float) -> bool:
         """Make an image ACTIVE or ARCHIVED; tell whether it was there."""
-        return await self._ledger.commit(lambda entry: mutations.set_status(entry, repository, digest, status, at))
+        return await self._ledger.commit(lambda entry: set_status(entry, repository, digest, status, at))
 
     async def note_pulls(self, pulls: Pulls) -> None:
         """Write when images were pulled last, many at once."""

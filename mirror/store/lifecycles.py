@@ -19,6 +19,7 @@ from mirror.store.database import Database
 from mirror.store.images import PAGE_MAX, Image, images_of, read_images
 from mirror.store.ledger import Entry, Ledger, named
 from mirror.store.repository_mutations import put_document
+from mirror.store.status_mutations import set_status
 
 LIFECYCLE: Final = "lifecycle"  # the kind of repository document that a policy is
 EVALUATED: Final = "lifecycle-evaluated"  # an empty document whose time is that of the last run
@@ -117,7 +118,7 @@ async def _act(
         if action.type == "expire":
             await mutations.delete_manifest(entry, repository, parse_digest(digest), at)
         else:
-            await mutations.set_status(entry, repository, parse_digest(digest), "ARCHIVED", at)
+            await set_status(entry, repository, parse_digest(digest), "ARCHIVED", at)
         done.append(action)
     return done
 

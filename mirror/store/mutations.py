@@ -17,10 +17,10 @@ from mirror.store import tables
 from mirror.store.changes import Change, manifest_detail
 from mirror.store.ledger import Entry
 from mirror.store.rows import put_rows
+from mirror.store.status_mutations import CHILDREN_ASKED_MAX, restore_artifacts, restore_children
 
 SCAN_KIND: Final = "scan/"  # repository documents about one image, whose digest follows: they go with it
 _LISTS_MAX: Final = 100  # named in a refusal
-_CHILDREN_ASKED_MAX: Final = 1_000  # a statement takes some thousand values; real lists have a dozen children
 
 
 async def put_manifest(
@@ -51,7 +51,9 @@ async def put_manifest(
     # Not the foreign ones: nobody checked that they belong here, and to name a blob is not to own it (RELIABILITY A7).
     _put_links(entry, repository_id, manifest.needed, at, proven=repository.owned)
     if repository.owned:
-        await _restore_children(entry, repository, repository_id, manifest, at)
+        await restore_children(entry, repository, manifest, at)
+    if row["activated_at"] == at:
+        await restore_artifacts(entry, repository, digest, at)
     detail = {**manifest_detail(manifest, size, whole=whole), **_from(origin)}
     entry.changes.append(Change("manifest.put", repository, at, digest, detail=detail))
     return repository_id
@@ -90,21 +92,6 @@ async def set_tags(
     rows = [{"repository_id": repository_id, "tag": tag, "digest": str(digest), "updated_at": at} for tag in tags]
     await put_rows(entry.connection, tables.tags, rows)
     entry.changes += [Change("tag.set", repository, at, digest, tag, detail=_from(origin)) for tag in tags]
-
-
-async def set_status(entry: Entry, repository: Repository, digest: Digest, status: str, at: float) -> bool:
-    """Make an image ACTIVE or ARCHIVED; tell whether it was there."""
-    repository_id = await entry.repository_id(repository)
-    table = tables.manifests
-    moment = {"archived_at": at} if status == "ARCHIVED" else {"activated_at": at}
-    same = table.c.repository_id == repository_id, table.c.digest == str(digest)
-    changed = update(table).where(*same).values(status=status, **moment)
-    told = changed.returning(table.c.media_type, table.c.artifact_type, table.c.subject)
-    found = (await entry.connection.execute(told)).mappings().first()
-    if found is not None:
-        detail = {"status": status, **{str(column): value for column, value in found.items()}}
-        entry.changes.append(Change("manifest.status", repository, at, digest, detail=detail))
-    return found is not None
 
 
 async def note_pulls(entry: Entry, pulls: Mapping[tuple[Repository, Digest], float]) -> None:
@@ -208,21 +195,6 @@ async def unlink_blob(entry: Entry, repository: Repository, digest: Digest, at: 
     return removed > 0
 
 
-async def _restore_children(
-    entry: Entry, repository: Repository, repository_id: int, manifest: Manifest, at: float
-) -> None:
-    """Restore the archived children of a list that is pushed: it could not be pulled without them."""
-    if not manifest.manifests:
-        return
-    table = tables.manifests
-    children = [str(child.digest) for child in manifest.manifests[:_CHILDREN_ASKED_MAX]]
-    archived = select(table.c.digest).where(
-        table.c.repository_id == repository_id, table.c.digest.in_(children), table.c.status != "ACTIVE"
-    )
-    for child in (await entry.connection.execute(archived)).scalars().all():
-        await set_status(entry, repository, parse_digest(child), "ACTIVE", at)
-
-
 def _from(origin: str) -> dict[str, str]:
     return {"origin": origin} if origin else {}
 
@@ -247,7 +219,7 @@ async def _image_size(entry: Entry, repository_id: int, manifest: Manifest) -> i
     if not manifest.manifests:
         return sum(blob.size for blob in manifest.blobs)
     table = tables.manifests
-    children = [str(child.digest) for child in manifest.manifests[:_CHILDREN_ASKED_MAX]]
+    children = [str(child.digest) for child in manifest.manifests[:CHILDREN_ASKED_MAX]]
     largest = select(func.max(table.c.image_size)).where(
         table.c.repository_id == repository_id, table.c.digest.in_(children)
     )

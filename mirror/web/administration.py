@@ -1,8 +1,8 @@
 """Administration: what the machine's operator asks of the node, over a socket that nobody else can open.
 
-The AWS APIs as they are, called by an account's root without a signature; and three things that AWS's registry APIs do
-not have: accounts, the secrets of upstreams, and passwords that are set whether or not there was one. What is refused
-is refused in the form of the JSON API.
+The AWS APIs as they are, called by an account's root without a signature; and what AWS's registry APIs do not have:
+accounts, the secrets of upstreams, passwords that are set whether or not there was one, and runs that are asked for: of
+lifecycle policies, replications, syncs. What is refused is refused in the form of the JSON API.
 """
 
 import time

@@ -127,6 +127,24 @@ async def test_an_archived_image_keeps_its_tags_and_its_event_says_what_it_is(
     }
 
 
+async def test_what_was_archived_with_an_image_is_restored_with_it(store: Store, push: Any, make_image: Any) -> None:
+    """ECR.md 6.1, "ECR Referrer Action": by a restore and by a push; a signature of an SBOM too."""
+    image = make_image(b"layer")
+    sbom = make_image(b"sbom", subject=image)
+    signature, other = make_image(b"signature", subject=sbom), make_image(b"other")
+    for one in (image, sbom, signature, other):
+        await push.image(store, OURS, one)
+    for restore in (
+        lambda: store.images.set_status(OURS, image.digest, "ACTIVE", AT + 5),
+        lambda: push.image(store, OURS, image, ["v1"]),
+    ):
+        for one in (image, sbom, signature, other):
+            await store.images.set_status(OURS, one.digest, "ARCHIVED", AT + 1)
+        await restore()
+        archived = [one.digest for one in (await judged(store)).values() if one.storage_class == "archive"]
+        assert archived == [str(other.digest)]
+
+
 async def test_repositories_with_a_policy_are_paged_with_their_times(
     store: Store, push: Any, make_image: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
