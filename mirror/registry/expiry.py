@@ -24,8 +24,8 @@ from mirror.registry.repositories import Repositories
 from mirror.rules import lifecycle
 from mirror.store.lifecycles import LifecycleRows, PolicyChanged
 
-BATCH: Final = 25  # actions of a transaction: some 20 ms, for which pushes wait
-BATCH_MAX: Final = 100  # of one whose last image has many signatures: they go with it
+BATCH: Final = 10  # actions of a transaction: some 30 ms, for which pushes wait
+BATCH_MAX: Final = 50  # of one whose last image has many signatures: they go with it
 REST_S: Final = 0.05  # between two of them
 FAILURES_MAX: Final = 100  # told in the audit of one run: parts of lists are found again each day
 assert BATCH <= BATCH_MAX

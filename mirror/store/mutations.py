@@ -167,7 +167,8 @@ async def delete_manifest(entry: Entry, repository: Repository, digest: Digest, 
         return False
     table = tables.tags
     pointing = select(table.c.tag).where(table.c.repository_id == repository_id, table.c.digest == str(digest))
-    names = list((await entry.connection.execute(pointing.order_by(table.c.tag))).scalars())
+    # Put in order here: asked to do it, SQLite reads all tags of the repository, which are in order already.
+    names = sorted((await entry.connection.execute(pointing)).scalars())
     await remove(entry, table, **row)
     await remove(entry, tables.repository_documents, repository_id=repository_id, kind=f"{SCAN_KIND}{digest}")
     entry.changes += [Change("tag.deleted", repository, at, digest, tag) for tag in names]

@@ -170,6 +170,12 @@ def test_a_batch_ends_behind_an_image_not_between_it_and_its_signatures() -> Non
         return lifecycle.Action(lifecycle.Image(name, 0.0), "expire", 1, follows)
 
     signed = [one for number in range(20) for one in (action(f"s{number}", f"i{number}"), action(f"i{number}"))]
-    assert [len(batch) for batch in expiry._batches(signed)] == [26, 14]
-    assert [len(batch) for batch in expiry._batches([action(str(n), "lost") for n in range(250)])] == [100, 100, 50]
+    assert [len(batch) for batch in expiry._batches(signed)] == [10, 10, 10, 10]
+    assert [len(batch) for batch in expiry._batches([action(str(n), "lost") for n in range(250)])] == [
+        50,
+        50,
+        50,
+        50,
+        50,
+    ]
     assert list(expiry._batches([])) == []
