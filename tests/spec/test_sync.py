@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from running import cached
-from standin import OCI_INDEX, Fault, Image, Index, Standin
+from standin import OCI_INDEX, OCI_MANIFEST, Fault, Image, Index, Standin, sha256
 from syncing import APP, blobs_of, edge, fetched, gets, pulls_offline, rule
 
 from mirror.rules.syncing import SyncRule
@@ -69,6 +69,34 @@ async def test_only_wanted_platforms_come_and_what_else_is_asked_for_still_does(
         standin.forget()
         assert (await here.run())["moved"] == 0
         assert gets(standin) == 0
+
+
+@pytest.mark.parametrize("referrers", [True, False])
+async def test_attestations_inside_of_an_index_come_with_the_image_that_they_are_about(
+    tmp_path: Path, standin: Standin, referrers: bool
+) -> None:
+    """BuildKit's SBOMs and provenance are children of no platform."""
+    index = standin.add_index("library/app", "plain", ("linux/amd64", "linux/arm64"))
+    entries = json.loads(index.manifest)["manifests"]
+    about = {}
+    for image in index.images:
+        attestation = standin.add_image("library/app", seed=f"about {image.digest}", platform="unknown/unknown")
+        about[image.digest] = attestation.digest
+        annotations = {
+            "vnd.docker.reference.type": "attestation-manifest",
+            "vnd.docker.reference.digest": image.digest,
+        }
+        platform = {"os": "unknown", "architecture": "unknown"}
+        size = len(attestation.manifest)
+        entry = {"mediaType": OCI_MANIFEST, "digest": attestation.digest, "size": size, "platform": platform}
+        entries.append({**entry, "annotations": annotations})
+    body = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}).encode()
+    standin.add_manifest("library/app", "attested", body, OCI_INDEX)
+    wanted = rule(tags=("attested",), platforms=("linux/arm64",), referrers=referrers)
+    async with edge(tmp_path, standin, wanted) as here:
+        assert (await here.run())["failed"] == 0
+    arm = index.images[1]
+    assert fetched(standin, "manifest") - {sha256(body)} == {arm.digest, *([about[arm.digest]] if referrers else [])}
 
 
 async def test_an_image_without_the_wanted_platform_is_told_and_stops_no_other(

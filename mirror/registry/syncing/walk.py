@@ -10,13 +10,13 @@ from typing import Final
 
 from mirror.oci.digest import Digest, parse_digest
 from mirror.oci.errors import DigestInvalid, ManifestInvalid, ManifestUnknown, UpstreamError
-from mirror.oci.manifest import Descriptor, Manifest
+from mirror.oci.manifest import Descriptor
 from mirror.oci.names import Reference, Repository
 from mirror.registry.discovery import Discovery
 from mirror.registry.manifests import NESTING_MAX, Manifests, read_manifest
-from mirror.registry.prefetch import is_wanted
 from mirror.registry.pull import PullManifests
 from mirror.registry.pull_blobs import PullBlobs
+from mirror.registry.syncing.children import wanted_children
 from mirror.registry.syncing.hands import Body, Hand
 from mirror.registry.syncing.tally import State, Tally
 from mirror.registry.upstreams import Source
@@ -109,7 +109,10 @@ class Walk:
             raise UpstreamError(f"{source.repository}@{digest} cannot be read: {error.message}") from None
         await self._blobs(source, manifest.needed)
         subjects = [digest]
-        for child in self._wanted(source, digest, manifest):
+        children = wanted_children(self._rule, manifest, data)
+        if manifest.manifests and not children:
+            raise ManifestUnknown(f"{source.repository}@{digest} has no image for {' or '.join(self._rule.platforms)}")
+        for child in children:
             if depth == 0:
                 raise UpstreamError(f"{source.repository}@{digest} is an index of indexes of indexes, and so on")
             subjects += await self._tree(source, child.digest, depth - 1)
@@ -123,15 +126,6 @@ class Walk:
         # Fetched as what a client waits for would be, so the last calls that upstream grants are spared here.
         source.upstream.check_budget(Need.REVALIDATION)
         return await self._hand.manifest(source, digest)
-
-    def _wanted(self, source: Source, digest: Digest, manifest: Manifest) -> Sequence[Descriptor]:
-        platforms = self._rule.platforms
-        if not platforms or not manifest.manifests:
-            return manifest.manifests
-        wanted = [child for child in manifest.manifests if is_wanted(child.platform, platforms)]
-        if not wanted:
-            raise ManifestUnknown(f"{source.repository}@{digest} has no image for {' or '.join(platforms)}")
-        return wanted
 
     async def _blobs(self, source: Source, blobs: Iterable[Descriptor]) -> None:
         """Deal with the blobs that are not here, a few at once. All are tried; raises what went wrong first."""
