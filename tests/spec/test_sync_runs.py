@@ -61,6 +61,24 @@ async def test_a_client_takes_over_what_is_on_its_way_in_the_background(tmp_path
         assert standin.count("blob", image.layers[0]) == 1
 
 
+async def test_the_background_gives_way_to_what_a_client_waits_for(tmp_path: Path, standin: Standin) -> None:
+    """Issue 4, section 3, "Prewarming": in idle bandwidth, after what clients ask for."""
+    large = standin.add_image("library/app", "v1", [bytes(64 * MIB)]).layers[0]
+    small = standin.add_image("library/other", "v1", [b"x" * 100_000]).layers[0]
+    stopped = Fault(on="blob", reference=large, hang_after=MIB)
+    standin.faults = [stopped, Fault(on="blob", reference=small, drip_bytes_s=50_000)]
+    async with edge(tmp_path, standin, rule()) as here:
+        running = asyncio.ensure_future(here.run())
+        await asyncio.wait_for(standin.stalled.wait(), WAIT_S_MAX)
+        async with here.node.get(f"/v2/docker.io/library/other/blobs/{small}") as response:
+            standin.resume()
+            assert len(await response.read()) == 100_000
+            # What sockets hold on the way may have gone; two seconds would have been enough for all of it.
+            assert standin.sent_bytes["blob", large] < 32 * MIB
+        assert (await running)["failed"] == 0
+        assert standin.sent_bytes["blob", large] == 64 * MIB
+
+
 async def test_an_upstream_that_is_down_or_has_few_calls_left_is_left_alone(tmp_path: Path, standin: Standin) -> None:
     """An upstream whose budget is low or that does not answer ends that upstream's part of the run."""
     for tag in ("v1", "v2", "v3"):

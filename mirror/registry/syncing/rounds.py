@@ -4,8 +4,9 @@ What fails is told and stops nothing else; an upstream that does not answer, or 
 until the next round.
 """
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 
 from mirror.oci.errors import RegistryError, StorageFull, UpstreamUnavailable
 from mirror.oci.names import Reference
@@ -46,18 +47,19 @@ class Round:
         await gate()
         try:
             listed = await self._listed(target)
-            references, gone = self._chosen(target, listed)
+            references, gone = await self._chosen(target, listed)
         except RegistryError as error:
             self._fail(target, error, target.name)
             return
         self._tally.found(len(references) + len(gone))
+        there = frozenset(listed or ())
         for tag in gone:
             await self._delete(target, tag)
         for reference in references:
             if target.source.repository.upstream in self._silent:
                 return
             await gate()
-            await self._image(target, reference, listed or ())
+            await self._image(target, reference, there)
 
     async def _listed(self, target: Target) -> Sequence[str] | None:
         """Return the tags that upstream lists; None where no list is needed, or none to be had for want of need."""
@@ -74,29 +76,33 @@ class Round:
         except RegistryError:
             return None
 
-    def _chosen(self, target: Target, listed: Sequence[str] | None) -> tuple[Sequence[Reference], Sequence[str]]:
+    async def _chosen(self, target: Target, listed: Sequence[str] | None) -> tuple[Sequence[Reference], Sequence[str]]:
         """Return the images to look at, and the tags that are here and upstream no more."""
         if target.reference is not None:
             return [target.reference], []
-        gone = self._gone(target, listed) if self._rule.delete and listed else []
+        here = []
+        # An empty list is no proof that all of it is gone: some registries give one to whom they do not know.
+        if self._rule.delete and listed:
+            here = self._shelf.index.tags(target.source.repository, "", TAGS_MAX)
+        # A hundred thousand versions take seconds to put in order.
+        return await asyncio.to_thread(self._choose, listed or (), here)
+
+    def _choose(self, listed: Sequence[str], here: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+        there = frozenset(listed)
+        gone = [tag for tag in here if tag not in there and self._patterns.match(tag)]
         if self._patterns.literals:
             return [tag for tag in self._patterns.literals if tag not in gone], gone
-        return chosen_tags(self._rule, listed or ()), gone
-
-    def _gone(self, target: Target, listed: Sequence[str]) -> Sequence[str]:
-        there = frozenset(listed)
-        here = self._shelf.index.tags(target.source.repository, "", TAGS_MAX)
-        return [tag for tag in here if tag not in there and self._patterns.match(tag)]
+        return chosen_tags(self._rule, listed), gone
 
     async def _delete(self, target: Target, tag: str) -> None:
         await self._hand.untag(target.source, tag)
         self._tally.looked(f"{target.name}:{tag}", "gone", 0)
 
-    async def _image(self, target: Target, reference: Reference, listed: Sequence[str]) -> None:
+    async def _image(self, target: Target, reference: Reference, tags: Container[str]) -> None:
         image = f"{target.name}{':' if isinstance(reference, str) else '@'}{reference}"
         before = self._tally.bytes
         try:
-            state = await self._walk.image(target.source, reference, listed)
+            state = await self._walk.image(target.source, reference, tags)
         except StorageFull:
             raise
         except RegistryError as error:

@@ -16,7 +16,6 @@ from mirror import telemetry
 
 FAILURES_MAX: Final = 100  # told of one run; beyond that they are counted
 REASON_CHARS_MAX: Final = 500
-EVENTS_MAX: Final = 1_000  # waiting for one listener
 PLANNED_MAX: Final = 100_000  # images of one plan
 
 # new, changed: the tag is not here, or meant something else; parts: not all of the image is here; gone: upstream has

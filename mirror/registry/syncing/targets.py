@@ -66,9 +66,7 @@ class Targets:
     def _source(self, name: str) -> Source:
         repository = self._repositories.pulled(self._home, parse_name(name))
         if repository.owned:
-            raise NameUnknown(
-                f"{name} is of no upstream: what stands before the first / is no [[upstream]] of this node"
-            )
+            raise NameUnknown(f"{name} is of no upstream: it is this node's own, or begins with none that it has")
         return self._upstreams.source(repository)
 
     async def _listed(self, pattern: str) -> list[str]:

@@ -4,7 +4,7 @@ A tag is moved when all parts of what it means are here, so whoever pulls it mea
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -56,7 +56,7 @@ class Walk:
         self._missing = 0  # parts that were not here, of all images so far
         self._referrers_left = 0
 
-    async def image(self, source: Source, reference: Reference, tags: Iterable[str]) -> State:
+    async def image(self, source: Source, reference: Reference, tags: Container[str]) -> State:
         """Go over one image; `tags` are those that upstream lists. Say what there was to do.
 
         Raises ManifestUnknown, BlobUnknown, StorageFull, UpstreamError.
@@ -68,7 +68,7 @@ class Walk:
             subjects = await self._tree(source, digest)
             await self._settle(source, reference, digest)
             if self._rule.referrers:
-                await self._refer(source, subjects, frozenset(tags), REFERRERS_DEPTH_MAX)
+                await self._refer(source, subjects, tags, REFERRERS_DEPTH_MAX)
             self._remember(source, digest)
         else:
             await self._settle(source, reference, digest)
@@ -153,7 +153,7 @@ class Walk:
 
     # What refers to an image.
 
-    async def _refer(self, source: Source, subjects: Sequence[Digest], tags: frozenset[str], depth: int) -> None:
+    async def _refer(self, source: Source, subjects: Sequence[Digest], tags: Container[str], depth: int) -> None:
         for subject in subjects:
             async for digest in self._referring(source, subject, tags):
                 self._referrers_left -= 1
@@ -166,7 +166,7 @@ class Walk:
                     await self._refer(source, found, tags, depth - 1)
                 self._remember(source, digest)
 
-    async def _referring(self, source: Source, subject: Digest, tags: frozenset[str]) -> AsyncIterator[Digest]:
+    async def _referring(self, source: Source, subject: Digest, tags: Container[str]) -> AsyncIterator[Digest]:
         """Yield what refers to a manifest: by the referrers API, and by the tags that cosign makes."""
         for descriptor in await self._shelf.discovery.referrers_now(source.repository, subject):
             try:
