@@ -194,6 +194,15 @@ class PullManifests:
         except UpstreamError as error:
             raise source.told(error) from None
 
+    async def fetch(self, repository: Repository, tag: str) -> Digest:
+        """Fetch the manifest that a tag means upstream now; the tag stays what it is. Raises as `ask` does."""
+        source = self._upstreams.source(repository)
+        key = ("get", source.repository, tag)
+        try:
+            return await self._flights.join(key, lambda: self._fetch(source, tag, Need.REVALIDATION, ()))
+        except UpstreamError as error:
+            raise source.told(error) from None
+
     async def settle(self, repository: Repository, tag: str, digest: Digest) -> None:
         """Let a tag be what upstream has just said: a manifest that the repository has."""
         entry = self._index.tag(repository, tag)

@@ -55,6 +55,19 @@ async def test_only_what_has_changed_is_fetched(tmp_path: Path, standin: Standin
         assert (await here.node.fetch(f"/v2/{APP}/manifests/v1"))[1]["Docker-Content-Digest"] == changed.digest
 
 
+async def test_an_upstream_whose_heads_name_no_digest_is_asked_by_get(tmp_path: Path, standin: Standin) -> None:
+    """distribution-spec 1.1, "Checking if content exists": the digest header is a SHOULD."""
+    standin.digest_header = False
+    standin.add_image("library/app", "v1")
+    async with edge(tmp_path, standin, rule()) as here:
+        assert (await here.plan())[0] == {"app:v1": "new"}
+        assert (await here.run())["moved"] == 1
+        changed = standin.add_image("library/app", "v1", seed="changed")
+        assert (await here.plan())[0] == {"app:v1": "changed"}
+        assert ((await here.run())["moved"], (await here.run())["moved"]) == (1, 0)
+        await pulls_offline(here.node, standin, APP, changed)
+
+
 async def test_only_wanted_platforms_come_and_what_else_is_asked_for_still_does(
     tmp_path: Path, standin: Standin
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pulling import settled
 from running import cached
 from standin import Fault, Standin
-from syncing import APP, blobs_of, edge, fetched, gets, rule, seen
+from syncing import APP, blobs_of, edge, fetched, gets, pulls_offline, rule, seen
 
 from mirror.cli.socket import Refused
 from mirror.config.settings import Replication
@@ -93,6 +93,21 @@ async def test_an_upstream_that_is_down_or_has_few_calls_left_is_left_alone(tmp_
             assert {one["image"] for one in outcome["failures"]} == {f"{APP}:v1", "docker.io"}
             assert "few calls left" in outcome["failures"][0]["reason"]
             assert gets(standin) == 0
+
+
+async def test_an_upstream_that_is_gone_fails_once_and_clearly(tmp_path: Path, standin: Standin) -> None:
+    """An upstream that does not answer is left alone until the next run, which goes on."""
+    image = standin.add_image("library/app", "v1")
+    literal = rule(repositories=(), images=tuple(f"{APP}:v{number}" for number in range(50)))
+    async with edge(tmp_path, standin, literal) as here:
+        await standin.stop()
+        outcome = await here.run()
+        assert (outcome["images"], outcome["failed"]) == (1, 2)
+        assert {one["image"] for one in outcome["failures"]} == {f"{APP}:v0", "docker.io"}
+        await standin.start()
+        await here.run()
+        assert here.states["app:v1"] == "new"
+        await pulls_offline(here.node, standin, APP, image)
 
 
 # On demand, and on a schedule.

@@ -60,7 +60,7 @@ class Keeping:
         self._fetching: set[Digest] = set()
 
     async def named(self, source: Source, tag: str) -> Digest:
-        return (await self._manifests.pull(source.repository, tag)).digest
+        return await self._manifests.fetch(source.repository, tag)
 
     async def manifest(self, source: Source, digest: Digest) -> Body:
         pulled = await self._manifests.pull(source.repository, digest)
