@@ -426,6 +426,7 @@ class Standin:
         if self.bearer is not None:
             scope, until = self.bearer.issued.get(given.removeprefix("Bearer "), ("", 0.0))
             wanted = f"repository:{seen.name}:pull" if seen.name else ""
+            wanted = "registry:catalog:*" if seen.kind == "catalog" else wanted
             if time.monotonic() >= until or scope != wanted:
                 realm = self.bearer.realm or f"{self.url}/token"
                 line = f'Bearer realm="{realm}",service="{self.bearer.service}",scope="{wanted}"'

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import orjson
 import pytest
-from standin import Fault, Standin
+from standin import Bearer, Fault, Standin
 from yarl import URL
 
 from mirror.oci.digest import parse_digest
@@ -33,6 +33,15 @@ async def test_repositories_are_listed(upstream: Upstream, standin: Standin) -> 
         standin.tags[name] = {}
     assert await upstream.catalog(Need.REVALIDATION) == ["library/app", "team/app"]
     assert standin.asked("catalog")[0].target == "/v2/_catalog?n=1000"
+
+
+async def test_a_token_for_the_list_of_repositories_has_a_scope_of_its_own(
+    upstream: Upstream, standin: Standin
+) -> None:
+    """Token specification, "Requesting a Token": `registry:catalog:*`."""
+    standin.bearer = Bearer()
+    standin.tags["team/app"] = {}
+    assert await upstream.catalog(Need.REVALIDATION) == ["team/app"]
 
 
 async def test_an_upstream_that_does_not_list_its_repositories_says_so(upstream: Upstream, standin: Standin) -> None:
