@@ -174,20 +174,19 @@ class PullManifests:
         rule = self._upstreams.source(repository).upstream.rule
         return entry.digest if never_changes(rule, tag) or self._repositories.freezes(repository, tag) else None
 
-    async def ask(self, repository: Repository, tag: str) -> Digest | None:
+    def ask(self, repository: Repository, tag: str) -> asyncio.Future[Digest | None]:
         """Ask upstream by HEAD what a tag means there, whatever is known; None where it does not say.
 
-        Raises ManifestUnknown and UpstreamError.
+        Others may wait for the answer too: shield it. It may be ManifestUnknown or UpstreamError.
         """
+        return self._flights.launch(("head", repository, tag), lambda: self._head(repository, tag))
+
+    async def _head(self, repository: Repository, tag: str) -> Digest | None:
         source = self._upstreams.source(repository)
         key = ("tag", source.repository, tag)
         self._absences.check(key)
-
-        async def head() -> Digest | None:
-            return (await source.upstream.head_manifest(source.name, tag, Need.REVALIDATION)).digest
-
         try:
-            return await self._flights.join(("head", *key), head)
+            return (await source.upstream.head_manifest(source.name, tag, Need.REVALIDATION)).digest
         except UNKNOWN as error:
             self._absences.note(key, error)
             raise

@@ -1,5 +1,6 @@
 """Synchronizing from upstreams: what comes, what costs nothing, and what goes; with whole nodes."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,8 +8,9 @@ from pathlib import Path
 import pytest
 from running import cached
 from standin import OCI_INDEX, OCI_MANIFEST, Fault, Image, Index, Standin, sha256
-from syncing import APP, blobs_of, edge, fetched, gets, pulls_offline, rule
+from syncing import APP, blobs_of, edge, fetched, gets, pulls_offline, rule, seen
 
+from mirror.registry.syncing.heads import HEADS_MAX
 from mirror.rules.syncing import SyncRule
 
 
@@ -38,6 +40,21 @@ async def test_all_tags_come_and_a_second_run_fetches_nothing(tmp_path: Path, st
         assert standin.count("manifest", method="HEAD") == 2
         await pulls_offline(here.node, standin, APP, *images)
         assert (await here.node.fetch(f"/v2/{APP}/manifests/v2"))[2] == images[1].manifest
+
+
+async def test_several_tags_are_asked_about_at_once(tmp_path: Path, standin: Standin) -> None:
+    """A second run is nothing but HEADs: one after the other they would take a journey each."""
+    for number in range(20):
+        standin.add_image("library/app", f"v{number}", [b"one layer"])
+    async with edge(tmp_path, standin, rule()) as here:
+        await here.run()
+        standin.forget()
+        standin.fault = Fault(on="manifest", method="HEAD", hang=True)
+        running = asyncio.ensure_future(here.run())
+        await seen(lambda: standin.count("manifest", method="HEAD") == HEADS_MAX)
+        standin.fault = None
+        standin.resume()
+        assert ((await running)["images"], gets(standin)) == (20, 0)
 
 
 async def test_only_what_has_changed_is_fetched(tmp_path: Path, standin: Standin) -> None:

@@ -12,6 +12,7 @@ from mirror.oci.errors import RegistryError, StorageFull, UpstreamUnavailable
 from mirror.oci.names import Reference
 from mirror.registry.discovery import TAGS_MAX
 from mirror.registry.syncing.hands import Hand
+from mirror.registry.syncing.heads import Head, Heads
 from mirror.registry.syncing.tally import Tally
 from mirror.registry.syncing.targets import Target, Targets
 from mirror.registry.syncing.walk import Shelf, Walk
@@ -52,14 +53,14 @@ class Round:
             self._fail(target, error, target.name)
             return
         self._tally.found(len(references) + len(gone))
-        there = frozenset(listed or ())
+        there, heads = frozenset(listed or ()), Heads(self._shelf.manifests, target.source.repository, references)
         for tag in gone:
             await self._delete(target, tag)
         for reference in references:
             if target.source.repository.upstream in self._silent:
                 return
             await gate()
-            await self._image(target, reference, there)
+            await self._image(target, reference, there, heads.take(reference))
 
     async def _listed(self, target: Target) -> Sequence[str] | None:
         """Return the tags that upstream lists; None where no list is needed, or none to be had for want of need."""
@@ -98,11 +99,11 @@ class Round:
         await self._hand.untag(target.source, tag)
         self._tally.looked(f"{target.name}:{tag}", "gone", 0)
 
-    async def _image(self, target: Target, reference: Reference, tags: Container[str]) -> None:
+    async def _image(self, target: Target, reference: Reference, tags: Container[str], head: Head | None) -> None:
         image = f"{target.name}{':' if isinstance(reference, str) else '@'}{reference}"
         before = self._tally.bytes
         try:
-            state = await self._walk.image(target.source, reference, tags)
+            state = await self._walk.image(target.source, reference, tags, head)
         except StorageFull:
             raise
         except RegistryError as error:

@@ -18,6 +18,7 @@ from mirror.registry.pull import PullManifests
 from mirror.registry.pull_blobs import PullBlobs
 from mirror.registry.syncing.children import wanted_children
 from mirror.registry.syncing.hands import Body, Hand
+from mirror.registry.syncing.heads import Head
 from mirror.registry.syncing.tally import State, Tally
 from mirror.registry.upstreams import Source
 from mirror.rules.freshness import Need
@@ -56,13 +57,13 @@ class Walk:
         self._missing = 0  # parts that were not here, of all images so far
         self._referrers_left = 0
 
-    async def image(self, source: Source, reference: Reference, tags: Container[str]) -> State:
-        """Go over one image; `tags` are those that upstream lists. Say what there was to do.
+    async def image(self, source: Source, reference: Reference, tags: Container[str], head: Head | None) -> State:
+        """Go over one image; `tags` are those that upstream lists, `head` what was asked. Say what there was to do.
 
         Raises ManifestUnknown, BlobUnknown, StorageFull, UpstreamError.
         """
         missing = self._missing
-        state, digest = await self._root(source, reference)
+        state, digest = await self._root(source, reference, head)
         if (source.repository, digest) not in self._walked:
             self._referrers_left = REFERRERS_MAX
             subjects = await self._tree(source, digest)
@@ -78,7 +79,7 @@ class Walk:
         if len(self._walked) < WALKED_MAX:
             self._walked.add((source.repository, digest))
 
-    async def _root(self, source: Source, reference: Reference) -> tuple[State, Digest]:
+    async def _root(self, source: Source, reference: Reference, head: Head | None = None) -> tuple[State, Digest]:
         """Return what an image is now, and whether that is here as such."""
         index, repository = self._shelf.index, source.repository
         if isinstance(reference, Digest):
@@ -86,7 +87,7 @@ class Walk:
         digest = self._shelf.manifests.fixed(repository, reference)
         if digest is not None:
             return "same", digest
-        digest = await self._shelf.manifests.ask(repository, reference)
+        digest = await asyncio.shield(head or self._shelf.manifests.ask(repository, reference))
         if digest is None:
             digest = await self._hand.named(source, reference)
         entry = index.tag(repository, reference)
