@@ -97,6 +97,7 @@ async def running(
     clocks: Limits | None = None,
     home: Home = OPEN,
     port: int = 0,
+    drain_s: float = 30.0,
     **more: Any,
 ) -> AsyncIterator[RunningNode]:
     """Run a node on a free port with its store at `root`; the same root again is the same node after a restart.
@@ -105,7 +106,7 @@ async def running(
     for tests that run into them.
     """
     settings = Settings(
-        server=Server(listen=(Listen("127.0.0.1", port),), public_url=public_url),
+        server=Server(listen=(Listen("127.0.0.1", port),), public_url=public_url, drain_s=drain_s),
         storage=Storage(root),
         access=Access(anonymous),
         log=Log(access=access_log),

@@ -1,6 +1,8 @@
 """The commands and their options. What they do is elsewhere; here they are said, read and answered."""
 
+import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -17,6 +19,7 @@ from mirror.cli.repo import repo
 from mirror.cli.secret import secret
 from mirror.cli.sync import sync, warm
 from mirror.config import load
+from mirror.config.credentials import directory_of
 from mirror.config.identities import load_identities
 
 
@@ -52,7 +55,7 @@ for group in (iam, repo, image, secret, replication, sync, warm):
 )
 @data_option
 def serve(config: Path | None, listen: tuple[str, ...], data: Path | None) -> None:
-    """Run the node until SIGTERM or SIGINT.
+    """Run the node until SIGTERM or SIGINT; SIGHUP reads the configuration again.
 
     \b
     Examples:
@@ -61,11 +64,12 @@ def serve(config: Path | None, listen: tuple[str, ...], data: Path | None) -> No
       mirror serve --listen 127.0.0.1:5000 --listen unix:/run/mirror/mirror.sock
     """
     with said_plainly():
-        settings = settings_of(config, listen, data)
+        read = partial(settings_of, config, listen, data)
+        settings = read()
         from mirror import node
 
         telemetry.start_logging(settings.log.level, settings.log.format)
-        sys.exit(node.run(settings))
+        sys.exit(node.run(settings, read))
 
 
 @main.command(short_help="Name every fault of a configuration.")
@@ -80,9 +84,10 @@ def check(config: Path | None) -> None:
     if config is None:
         raise click.UsageError("name the file with --config FILE or MIRROR_CONFIG")
     with said_plainly():
-        settings = load(config)
+        credentials = directory_of(os.environ)
+        settings = load(config, credentials=credentials)
         if settings.iam.file:
-            _, warnings = load_identities(Path(settings.iam.file))
+            _, warnings = load_identities(Path(settings.iam.file), credentials)
             for warning in warnings:
                 click.echo(f"{warning} (a warning)", err=True)
     upstreams = len(settings.upstreams)

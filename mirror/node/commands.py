@@ -21,11 +21,11 @@ from mirror.web.admin_socket import near
 T = TypeVar("T")
 
 
-def run(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT; return the exit code."""
+def run(settings: Settings, read: Callable[[], Settings]) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code. `read` reads the settings again, on SIGHUP."""
 
     async def main() -> None:
-        node = Node(settings)
+        node = Node(settings, read=read)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, node.stop)

@@ -1,6 +1,7 @@
 """Who the node knows at its start: master key, signing keys, the first root key, the file of declared users."""
 
 import asyncio
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Final
 
 from mirror import telemetry
 from mirror.config import Settings
+from mirror.config.credentials import directory_of
 from mirror.config.faults import Fault
 from mirror.config.identities import load_identities
 from mirror.registry.identities.declared import reconcile
@@ -64,7 +66,7 @@ async def declare(settings: Settings, known: Known) -> None:
     """Make users, roles and policies be what `[iam] file` says. Raises ConfigInvalid, and then nothing is changed."""
     declared, warnings = Declared(), tuple[Fault, ...]()
     if settings.iam.file:
-        declared, warnings = await asyncio.to_thread(load_identities, Path(settings.iam.file))
+        declared, warnings = await asyncio.to_thread(load_identities, Path(settings.iam.file), directory_of(os.environ))
     for warning in warnings:
         telemetry.log.warning("iam file", fault=str(warning))
     done = await reconcile(known.identities, known.passwords, declared, time.time())

@@ -27,6 +27,7 @@ from mirror.store.disk import (
 from mirror.store.entries import INLINE_BYTES_MAX, BlobEntry, blob_entry
 
 SHARDS: Final = 256  # two hex digits: a million blobs are 4,000 names a directory
+PROBE_BYTES: Final = 4_096  # a block, so that a disk without a free one says so
 _STAGES: Final = ("fills", "uploads", "writes")
 
 
@@ -150,6 +151,16 @@ class Files:
         aside = self.root / "quarantine"
         make_directory(aside)
         self.path(digest).rename(aside / f"{digest.algorithm}-{digest.hex}")
+
+    def try_writing(self) -> None:
+        """Write a little, durably, and remove it. Raises StorageFull or OSError. Blocks."""
+        path = self._stage / "writes" / "probe"
+        with full_disk_refused():
+            try:
+                path.write_bytes(bytes(PROBE_BYTES))
+                sync_file(path)
+            finally:
+                path.unlink(missing_ok=True)
 
     def scan(self) -> Iterator[tuple[Digest, int]]:
         """Walk all blobs with their sizes in bytes. Blocks; one directory of names in memory at a time."""

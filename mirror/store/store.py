@@ -16,7 +16,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-import lmdb
 import structlog
 
 from mirror.oci.digest import Digest, parse_digest
@@ -111,14 +110,6 @@ class Store:
             stack.push_async_callback(ledger.stop)
             _log.info("store open", root=os.fspath(root), sqlite=sqlite3.sqlite_version, changes_replayed=replayed)
             yield store
-
-    def fault(self) -> str:
-        """Say what keeps the store from serving, "" when nothing does."""
-        try:
-            self.index.cursor()
-        except lmdb.Error as error:
-            return f"the index cannot be read: {error}"
-        return ""
 
 
 async def _open_index(

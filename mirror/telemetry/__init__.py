@@ -1,6 +1,6 @@
 """What operators see of the node: log lines and counters. A ground floor: it knows nothing of registries."""
 
-from mirror.telemetry.logs import LogFormat, LogLevel, log, logger, start_logging, stop_logging
+from mirror.telemetry.logs import LogFormat, LogLevel, change_level, log, logger, start_logging, stop_logging
 from mirror.telemetry.metrics import (
     CONNECTIONS,
     CONNECTIONS_REFUSED,
@@ -70,6 +70,7 @@ __all__ = [
     "Tally",
     "answered",
     "asked",
+    "change_level",
     "exposition",
     "log",
     "logger",
