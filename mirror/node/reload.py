@@ -7,7 +7,7 @@ import asyncio
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from mirror import telemetry
 from mirror.config import ConfigInvalid, Settings
@@ -16,6 +16,7 @@ from mirror.node.certificate import renew
 from mirror.node.identities import declare
 from mirror.node.notify import Notifier
 from mirror.oci.errors import RegistryError
+from mirror.telemetry import LogLevel
 from mirror.web.access_log import AccessLog
 
 RELOADED: Final = frozenset({"server.tls", "server.drain_s", "log.level", "log.access", "iam.file"})
@@ -65,11 +66,14 @@ class Reload:
         taken = changed & RELOADED
         if self._tls is None or not new.server.tls.certificate:
             taken -= {"server.tls"}  # a socket does not turn from one protocol to the other
+        levels = (self.settings.log.level, new.log.level)
         self.settings = merged(self.settings, new, taken)
-        telemetry.change_level(self.settings.log.level)
         self._access.enabled = self.settings.log.access
+        # Told at the more talkative of the two levels: whoever has just changed it looks for this line.
+        telemetry.change_level(min(levels, key=get_args(LogLevel).index))
         told = {"changed": sorted(taken), "need_restart": sorted(changed - taken)}
         telemetry.log.info("configuration reloaded", **told)
+        telemetry.change_level(self.settings.log.level)
 
     async def _declare(self, house: House) -> None:
         try:
