@@ -178,7 +178,7 @@ class Node:
 
     def reload(self) -> None:
         """Take up what has changed in the configuration and its files; what is under way goes on."""
-        if self._house is not None:
+        if self._house is not None and not self._stopping.is_set():
             self._house.tasks.spawn(self._reload.run(self._house, self._status), "reload")
 
 

@@ -71,8 +71,8 @@ class Reload:
         self._access.enabled = self.settings.log.access
         # Told at the more talkative of the two levels: whoever has just changed it looks for this line.
         telemetry.change_level(min(levels, key=get_args(LogLevel).index))
-        told = {"changed": sorted(taken), "need_restart": sorted(changed - taken)}
-        telemetry.log.info("configuration reloaded", **told)
+        say = telemetry.log.warning if changed - taken else telemetry.log.info
+        say("configuration reloaded", changed=sorted(taken), need_restart=sorted(changed - taken))
         telemetry.change_level(self.settings.log.level)
 
     async def _declare(self, house: House) -> None:

@@ -13,6 +13,7 @@ UNITS = ROOT / "systemd"
 SERVICE = UNITS / "mirror.service"
 TOOL_S_MAX = 30.0
 EXPOSURE_MAX = 11  # tenths
+EXPOSURE_CLOSED_MAX = 10
 
 
 def tool(*words: str, folder: Path = UNITS) -> subprocess.CompletedProcess[str]:
@@ -40,6 +41,16 @@ def test_the_exposure_of_a_unit_without_its_sandbox_is_refused(tmp_path: Path) -
     weaker.write_text(SERVICE.read_text().replace("CapabilityBoundingSet=\n", ""))
     done = tool("systemd-analyze", "security", "--offline=true", f"--threshold={EXPOSURE_MAX}", str(weaker))
     assert done.returncode == 1
+
+
+def test_the_exposure_on_a_closed_network_is_at_most_1_0(tmp_path: Path) -> None:
+    """RELIABILITY G26: with the drop-in that the unit tells of."""
+    shutil.copy(SERVICE, tmp_path)
+    closed = "\n[Service]\nIPAddressDeny=any\nIPAddressAllow=localhost 10.0.0.0/8\n"
+    unit = tmp_path / SERVICE.name
+    unit.write_text(unit.read_text() + closed)
+    done = tool("systemd-analyze", "security", "--offline=true", f"--threshold={EXPOSURE_CLOSED_MAX}", str(unit))
+    assert done.returncode == 0, done.stdout
 
 
 def test_the_units_are_verified(tmp_path: Path) -> None:
