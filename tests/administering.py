@@ -16,6 +16,7 @@ from registries import HOME
 from stores import opened
 
 from mirror.aws.errors import UnrecognizedClient
+from mirror.jobs.collection import Collector
 from mirror.registry.audit import Audit
 from mirror.registry.authority import Authority
 from mirror.registry.backfills import Backfills
@@ -97,7 +98,14 @@ async def administered(root: Path) -> AsyncIterator[Administered]:
             JsonApi(reception),
             QueryApi(reception),
             Affairs(
-                identities, house.secrets, store.replications, _backfills(store), syncs, _repositories(store), nothing
+                identities,
+                house.secrets,
+                store.replications,
+                _backfills(store),
+                syncs,
+                _repositories(store),
+                nothing,
+                Collector(store.collection, store.files),
             ),
             audit,
             bodies,

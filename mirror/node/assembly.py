@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from mirror import __version__
 from mirror.config import Settings
+from mirror.jobs.collection import Collector
 from mirror.node.identities import Known
 from mirror.node.tasks import Tasks
 from mirror.oci.names import Registry
@@ -73,6 +74,7 @@ class House:
     rights: UpstreamRights
     secrets: Secrets
     pull_through: PullThrough
+    collector: Collector
     public: PublicRegistries
     audit: Audit
 
@@ -104,10 +106,10 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
     throttle = Throttle(settings.replication.bytes_s_max)
     upstreams = Upstreams(clients.of_rule)
     repositories = Repositories(store.index, store.catalog, store.documents, routing)
-    manifests = Manifests(store.files, store.index, store.catalog)
+    manifests = Manifests(store.files, store.index, store.catalog, store.guard)
     pull = PullManifests(store.index, store.catalog, manifests, repositories, upstreams, flights)
-    fills = Fills(store.files, store.index, tasks.spawn)
-    blobs = PullBlobs(store.files, store.index, store.catalog, repositories, fills, upstreams, flights)
+    fills = Fills(store.files, store.index, store.guard, tasks.spawn)
+    blobs = PullBlobs(store.files, store.index, store.catalog, repositories, fills, upstreams, flights, store.guard)
     pull.followers.append(Prefetch(pull, blobs, throttle, tasks.spawn).follow)
     authority = _authority(settings, store, known, routing)
     routes = _routes(settings, store)
@@ -140,6 +142,7 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
         rights=UpstreamRights(routing, clients.of_caller, flights),
         secrets=secrets,
         pull_through=_pull_through(settings, store, routing, upstreams, secrets),
+        collector=Collector(store.collection, store.files),
         public=PublicRegistries(store.documents),
         audit=audit,
     )
@@ -164,6 +167,7 @@ def _push(settings: Settings, store: Store, manifests: Manifests, repositories: 
         manifests,
         repositories,
         store.documents,
+        store.guard,
         create_on_push=settings.registry.create_on_push,
     )
 

@@ -83,6 +83,7 @@ async def build_control(house: House, syncs: Syncs, slow: SlowClock) -> Control:
                 syncs,
                 house.repositories,
                 house.expiry,
+                house.collector,
             ),
             house.audit,
             bodies,

@@ -200,6 +200,10 @@ class Index:
         """Forget the bytes of `digest`; when this returns no power cut brings the entry back, so the file may go."""
         await self.write(lambda index: index.drop_blob(digest), durable=True)
 
+    async def drop_lost_blob(self, digest: Digest, find_blob: FindBlob) -> None:
+        """Forget the bytes of `digest` if they are not whole on the disk."""
+        await self.write(lambda index: index.drop_lost_blob(digest, find_blob))
+
     async def touch_tag(self, repository: Repository, tag: str, checked_at: float) -> None:
         await self.write(lambda index: index.touch_tag(repository, tag, checked_at))
 

@@ -16,6 +16,7 @@ from mirror.oci.media import OCTETS
 from mirror.oci.names import Repository
 from mirror.store.changes import Change, Kind
 from mirror.store.entries import (
+    BLOB,
     COUNT,
     BlobEntry,
     Document,
@@ -95,6 +96,12 @@ class Projection:
     def drop_blob(self, digest: Digest) -> None:
         self._transaction.delete(digest.key(), db=self._tables.blobs)
         self._transaction.delete(digest.key(), db=self._tables.inline)
+
+    def drop_lost_blob(self, digest: Digest, find: FindBlob) -> None:
+        """Drop the entry of bytes that `find` cannot see whole. Looked at here: they may have come again meanwhile."""
+        found, record = find(digest), self._transaction.get(digest.key(), db=self._tables.blobs)
+        if record is not None and (found is None or found.size != BLOB.unpack(record)[0]):
+            self.drop_blob(digest)
 
     def member(self, repository: Repository, digest: Digest) -> Member | None:
         record = self._transaction.get(repository.key() + digest.key(), db=self._tables.members)
@@ -207,6 +214,10 @@ def _blob_unlinked(index: Projection, change: Change, _: FindBlob) -> None:
         index.drop_member(change.repository, change.named)
 
 
+def _blob_collected(index: Projection, change: Change, _: FindBlob) -> None:
+    index.drop_blob(change.named)
+
+
 def _tag_set(index: Projection, change: Change, _: FindBlob) -> None:
     index.set_tag(change.repository, change.tag, TagEntry(change.named, change.at))
 
@@ -227,6 +238,7 @@ EFFECTS: Final[Mapping[Kind, Effect]] = {
     "manifest.status": _manifest_status,
     "blob.linked": _blob_linked,
     "blob.unlinked": _blob_unlinked,
+    "blob.collected": _blob_collected,
     "tag.set": _tag_set,
     "tag.deleted": _tag_deleted,
 }

@@ -27,6 +27,7 @@ from mirror.registry.identities.identities import Identities
 from mirror.registry.repositories import Repositories
 from mirror.registry.secrets import Secrets
 from mirror.registry.syncing import Syncs
+from mirror.store.collection import Tally
 from mirror.store.replications import NO_LAG, Place, Replications, Shipment
 from mirror.web.admin_socket import check_peer
 from mirror.web.administration_asks import (
@@ -34,9 +35,11 @@ from mirror.web.administration_asks import (
     DECODERS,
     Ask,
     Backfill,
+    Collect,
     CreateAccount,
     DeleteSecret,
     Expire,
+    Forecast,
     ListAccounts,
     ListReplications,
     ListSecrets,
@@ -66,6 +69,14 @@ class Api(Protocol):
     async def handle(self, request: web.BaseRequest, principal: Principal | None = None) -> web.StreamResponse: ...
 
 
+class Collector(Protocol):
+    """What removes blobs that nothing names."""
+
+    async def forecast(self) -> Tally: ...
+
+    async def collect(self) -> Tally: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Affairs:
     """What there is to administer besides the AWS APIs."""
@@ -77,6 +88,7 @@ class Affairs:
     syncs: Syncs
     repositories: Repositories
     expiry: Expiry
+    collector: Collector
 
 
 class Administration:
@@ -99,6 +111,7 @@ class Administration:
         self._syncs = affairs.syncs
         self._repositories = affairs.repositories
         self._expiry = affairs.expiry
+        self._collector = affairs.collector
         self._audit = audit
         self._bodies = bodies
         self._verbs: Mapping[type[Ask], Callable[[str, Any], Awaitable[Mapping[str, Any]]]] = {
@@ -113,6 +126,8 @@ class Administration:
             Backfill: self._backfill,
             ListSyncs: self._list_syncs,
             Expire: self._expire,
+            Forecast: self._forecast,
+            Collect: self._collect,
         }
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -259,6 +274,19 @@ class Administration:
 
     async def _expire(self, account: str, ask: Expire) -> Mapping[str, Any]:
         return await expired(self._expiry, self._repositories.get(Registry(account), ask.repository), dry=ask.dry)
+
+    async def _forecast(self, _: str, __: Forecast) -> Mapping[str, Any]:
+        """Say what a collection would remove."""
+        return _tallied(await self._collector.forecast())
+
+    async def _collect(self, _: str, __: Collect) -> Mapping[str, Any]:
+        """Remove what nothing names any more."""
+        gone = await self._collector.collect()
+        return _tallied(Tally(gone.blobs, gone.size, (await self._collector.forecast()).waiting))
+
+
+def _tallied(tally: Tally) -> Mapping[str, Any]:
+    return {"blobs": tally.blobs, "bytes": tally.size, "waiting": tally.waiting}
 
 
 def _refused(one: Shipment) -> Mapping[str, Any]:
