@@ -163,6 +163,11 @@ class Files:
         make_directory(aside)
         self.path(digest).rename(aside / f"{digest.algorithm}-{digest.hex}")
 
+    def room(self) -> tuple[int, int]:
+        """Return how many bytes of the disk are free for us, and how many it has. Blocks."""
+        found = os.statvfs(self.root)
+        return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+
     def scan(self) -> Iterator[tuple[Digest, int]]:
         """Walk all blobs with their sizes in bytes. Blocks; one directory of names in memory at a time."""
         for algorithm in HEX_LENGTHS:

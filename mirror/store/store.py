@@ -31,6 +31,7 @@ from mirror.store.database import Database
 from mirror.store.disk import sync_directory
 from mirror.store.documents import Documents, read_documents
 from mirror.store.environment import IndexDamaged
+from mirror.store.eviction import EvictionRows
 from mirror.store.files import Files
 from mirror.store.guard import GRACE_S, Guard
 from mirror.store.images import Images
@@ -67,6 +68,7 @@ class Store:
     news: News
     guard: Guard
     collection: Collection
+    eviction: EvictionRows
     database: Database
 
     @classmethod
@@ -113,6 +115,7 @@ class Store:
                 news=ledger.news,
                 guard=guard,
                 collection=Collection(database, ledger, index, files, guard),
+                eviction=EvictionRows(database, ledger),
                 database=database,
             )
             replayed = await replay(database, index, files)
