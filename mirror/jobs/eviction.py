@@ -17,12 +17,11 @@ from mirror.oci.names import Repository
 from mirror.rules.eviction import IN_USE_S, Bounds, Space, marks, unused_since
 from mirror.rules.patterns import Patterns
 from mirror.store.collection import BATCH_MAX, Tally
-from mirror.store.eviction import Cached, EvictionRows
-from mirror.store.files import Files
-from mirror.store.index import Index
+from mirror.store.eviction import Cached
+from mirror.store.store import Store
 
 LOOK_EVERY_S: Final = 10.0  # a fast line brings ten gigabytes meanwhile
-BATCH: Final = 20  # images let go before the room is looked at again
+BATCH: Final = 20  # images of one transaction: pushes wait for some 10 ms
 OWNED_S: Final = 300.0  # how old the count of our own bytes may be: it takes a walk over all links
 AGE_EVERY_S: Final = 3_600.0  # what is unused for too long is looked for this often
 SAID_EVERY_S: Final = 3_600.0  # that nothing more can go
@@ -58,9 +57,7 @@ class Evictor:
         self,
         bounds: Bounds,
         keep: Sequence[str],
-        rows: EvictionRows,
-        index: Index,
-        files: Files,
+        store: Store,
         collector: Collector,
         pulls: Pulls,
         name: Callable[[Repository], str],
@@ -68,9 +65,9 @@ class Evictor:
     ) -> None:
         self._bounds = bounds
         self._kept = Patterns(keep).match if keep else lambda _: False
-        self._rows = rows
-        self._index = index
-        self._files = files
+        self._rows = store.eviction
+        self._index = store.index
+        self._files = store.files
         self._collector = collector
         self._pulls = pulls
         self._name = name
@@ -119,7 +116,7 @@ class Evictor:
         if since is None or now - self._aged_at < AGE_EVERY_S:
             return Evicted()
         self._aged_at = now
-        return await self._evict_while(since, None)
+        return await self._evict_while(since, float("-inf"))
 
     async def _evict_to(self, low: int) -> Evicted:
         now = self._clock()
@@ -127,26 +124,29 @@ class Evictor:
         cached = self._cached()
         if cached > low and now - self._said_at > SAID_EVERY_S:
             self._said_at = now
-            telemetry.log.warning(
-                "the cache is above its bounds: the rest is in use or kept", cached=cached, wanted=low
-            )
+            telemetry.log.warning("the cache is above its bounds, the rest in use or kept", cached=cached, wanted=low)
         return gone
 
-    async def _evict_while(self, since: float, low: int | None) -> Evicted:
-        """Let images go that nobody used since, oldest first, until the cache is at `low`; all without it."""
+    async def _evict_while(self, since: float, low: float) -> Evicted:
+        """Let images go that nobody used since, oldest first, until the cache is at `low`."""
         gone, last = Evicted(), (-1.0, "")
         while page := await self._rows.page(since, last):
             last = page[-1].place
-            chosen = [image for image in page if self._may_go(image, since)]
-            for at in range(0, len(chosen), BATCH):
-                if low is not None and self._cached() <= low:
-                    return gone
-                gone = gone.plus(await self._let_go(chosen[at : at + BATCH]))
+            chosen = sorted(filter(lambda image: self._may_go(image, since), page), key=self._used_at)
+            while chosen and self._cached() > low:
+                batch = _worth(chosen, self._cached() - low)
+                gone = gone.plus(await self._let_go(batch))
+                del chosen[: len(batch)]
+            if chosen:
+                break
         return gone
 
+    def _used_at(self, image: Cached) -> float:
+        """Return when an image was used last: the rows are some hours behind."""
+        return max(image.used_at, self._pulls.last(image.repository, image.digest))
+
     def _may_go(self, image: Cached, since: float) -> bool:
-        pulled_at = self._pulls.last(image.repository, image.digest)
-        return pulled_at < since and not self._kept(self._name(image.repository))
+        return self._used_at(image) < since and not self._kept(self._name(image.repository))
 
     async def _let_go(self, images: Sequence[Cached]) -> Evicted:
         now = self._clock()
@@ -168,7 +168,17 @@ class Evictor:
 
     def _cached(self) -> int:
         """Return the bytes that only the cache needs, but for what was pushed since our own were counted."""
-        return max(self._index.bytes() - self._owned, 0)
+        return max(self._index.blob_bytes() - self._owned, 0)
 
     async def _count_owned(self) -> None:
         self._owned, self._owned_at = await self._rows.owned_bytes(), self._clock()
+
+
+def _worth(images: Sequence[Cached], size: float) -> Sequence[Cached]:
+    """Return the first images whose bytes are enough; fewer go with them where others name the same blobs."""
+    total = 0
+    for count, image in enumerate(images[:BATCH]):
+        if total >= size:
+            return images[:count]
+        total += image.size
+    return images[:BATCH]

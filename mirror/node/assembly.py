@@ -160,9 +160,7 @@ def _evictor(
     return Evictor(
         Bounds(storage.cache_bytes_max, storage.cache_unused_s_max, storage.free_bytes_min),
         storage.keep,
-        store.eviction,
-        store.index,
-        store.files,
+        store,
         collector,
         pulls,
         repositories.name,

@@ -1,7 +1,7 @@
 """Eviction: how much of what is cached has to go. Sizes in bytes, times in unix seconds. Pure.
 
-Source: issue "Space"; FIELD pain 10. Two marks: nothing goes before the high one is passed, and then as much as leads to
-the low one, so that a node at its limit does not evict with each pull.
+Source: issue "Space"; FIELD pain 10. Two marks: nothing goes before the high one is passed, and then as much as
+leads to the low one, so that a node at its limit does not evict with each pull.
 """
 
 from dataclasses import dataclass

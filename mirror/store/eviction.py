@@ -23,10 +23,11 @@ PAGE: Final = 500  # images looked at in one read
 
 @dataclass(frozen=True, slots=True)
 class Cached:
-    """A cached image, and when (unix seconds) it came or was pulled last."""
+    """A cached image: its bytes with those of what it names, and when (unix seconds) it came or was pulled last."""
 
     repository: Repository
     digest: Digest
+    size: int
     used_at: float
 
     @property
@@ -52,14 +53,15 @@ class EvictionRows:
         ).subquery()
         sizes = select(func.max(named.c.size).label("size")).group_by(named.c.digest).subquery()
         async with self._database.read() as connection:
-            return (await connection.execute(select(func.coalesce(func.sum(sizes.c.size), 0)))).scalar_one()
+            total = (await connection.execute(select(func.sum(sizes.c.size)))).scalar()
+        return int(total or 0)
 
     async def page(self, before: float, last: tuple[float, str] = (-1.0, "")) -> list[Cached]:
         """List images behind the place `last` that nobody used since `before` (unix seconds), oldest first."""
         image, owner = tables.manifests.c, tables.repositories.c
         used_at = case((image.pulled_at > image.pushed_at, image.pulled_at), else_=image.pushed_at).label("used_at")
         chosen = (
-            select(owner.registry, owner.upstream, owner.name, image.digest, used_at)
+            select(owner.registry, owner.upstream, owner.name, image.digest, image.image_size, used_at)
             .join_from(tables.manifests, tables.repositories)
             .where(owner.upstream != "", used_at < before, tuple_(used_at, image.digest) > last)
             .order_by(used_at, image.digest)
@@ -68,8 +70,8 @@ class EvictionRows:
         async with self._database.read() as connection:
             rows = (await connection.execute(chosen)).all()
         return [
-            Cached(Repository(read_registry(registry), upstream, name), parse_digest(digest), at)
-            for registry, upstream, name, digest, at in rows
+            Cached(Repository(read_registry(registry), upstream, name), parse_digest(digest), size, at)
+            for registry, upstream, name, digest, size, at in rows
         ]
 
     async def evict(self, images: Sequence[Cached], at: float) -> list[Digest]:
@@ -98,12 +100,7 @@ async def _only_its_own(entry: Entry, repository: Repository, digest: Digest) ->
     """List the blobs that no other image of the repository names."""
     table, other = tables.manifest_children, tables.manifest_children.alias("other")
     repository_id = await entry.repository_id(repository)
-    shared = exists().where(
-        other.c.repository_id == table.c.repository_id,
-        other.c.digest == table.c.digest,
-        other.c.manifest != str(digest),
-    )
-    chosen = select(table.c.digest).where(
-        table.c.repository_id == repository_id, table.c.manifest == str(digest), table.c.kind == "blob", ~shared
-    )
+    same = other.c.repository_id == table.c.repository_id, other.c.digest == table.c.digest
+    its = table.c.repository_id == repository_id, table.c.manifest == str(digest), table.c.kind == "blob"
+    chosen = select(table.c.digest).where(*its, ~exists().where(*same, other.c.manifest != str(digest)))
     return [parse_digest(one) for one in (await entry.connection.execute(chosen)).scalars()]

@@ -104,8 +104,8 @@ class Projection:
         record = self._transaction.get(digest.key(), db=self._tables.blobs)
         before = 0 if record is None else int(BLOB.unpack(record)[0])
         if size != before:
-            total = self._transaction.get(BYTES, db=self._tables.meta)
-            total = (0 if total is None else int(COUNT.unpack(total)[0])) + size - before
+            counted = self._transaction.get(BYTES, db=self._tables.meta)
+            total = (0 if counted is None else int(COUNT.unpack(counted)[0])) + size - before
             self._transaction.put(BYTES, COUNT.pack(total), db=self._tables.meta)
 
     def drop_lost_blob(self, digest: Digest, find: FindBlob) -> None:
