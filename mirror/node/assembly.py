@@ -7,6 +7,9 @@ from urllib.parse import urlsplit
 
 from mirror import __version__
 from mirror.config import Settings
+from mirror.config.settings import Storage
+from mirror.jobs.collection import Collector
+from mirror.jobs.eviction import Evictor
 from mirror.node.identities import Known
 from mirror.node.tasks import Tasks
 from mirror.oci.names import Registry
@@ -34,6 +37,7 @@ from mirror.registry.repositories import Repositories
 from mirror.registry.secrets import Secrets
 from mirror.registry.upstream_rights import UpstreamRights
 from mirror.registry.upstreams import Upstreams
+from mirror.rules.eviction import Bounds
 from mirror.rules.hosts import Hosts, NamedHost
 from mirror.rules.routing import Routing, UpstreamRule
 from mirror.store.store import Store
@@ -73,6 +77,8 @@ class House:
     rights: UpstreamRights
     secrets: Secrets
     pull_through: PullThrough
+    collector: Collector
+    evictor: Evictor
     public: PublicRegistries
     audit: Audit
 
@@ -104,16 +110,17 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
     throttle = Throttle(settings.replication.bytes_s_max)
     upstreams = Upstreams(clients.of_rule)
     repositories = Repositories(store.index, store.catalog, store.documents, routing)
-    manifests = Manifests(store.files, store.index, store.catalog)
+    manifests = Manifests(store.files, store.index, store.catalog, store.guard)
     pull = PullManifests(store.index, store.catalog, manifests, repositories, upstreams, flights)
-    fills = Fills(store.files, store.index, tasks.spawn)
-    blobs = PullBlobs(store.files, store.index, store.catalog, repositories, fills, upstreams, flights)
+    fills = Fills(store.files, store.index, store.guard, tasks.spawn)
+    blobs = PullBlobs(store.files, store.index, store.catalog, repositories, fills, upstreams, flights, store.guard)
     pull.followers.append(Prefetch(pull, blobs, throttle, tasks.spawn).follow)
     authority = _authority(settings, store, known, routing)
     routes = _routes(settings, store)
     pull_times = PullTimes(store.images, Exclusions(store.documents))
     lifecycles = Lifecycles(repositories, store.catalog, store.lifecycles, tasks.spawn)
     region = settings.registry.region
+    collector = Collector(store.collection, store.files)
     return House(
         settings=settings,
         store=store,
@@ -140,8 +147,23 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
         rights=UpstreamRights(routing, clients.of_caller, flights),
         secrets=secrets,
         pull_through=_pull_through(settings, store, routing, upstreams, secrets),
+        collector=collector,
+        evictor=_evictor(settings.storage, store, collector, pull_times, repositories),
         public=PublicRegistries(store.documents),
         audit=audit,
+    )
+
+
+def _evictor(
+    storage: Storage, store: Store, collector: Collector, pulls: PullTimes, repositories: Repositories
+) -> Evictor:
+    return Evictor(
+        Bounds(storage.cache_bytes_max, storage.cache_unused_s_max, storage.free_bytes_min),
+        storage.keep,
+        store,
+        collector,
+        pulls,
+        repositories.name,
     )
 
 
@@ -164,6 +186,7 @@ def _push(settings: Settings, store: Store, manifests: Manifests, repositories: 
         manifests,
         repositories,
         store.documents,
+        store.guard,
         create_on_push=settings.registry.create_on_push,
     )
 

@@ -69,6 +69,7 @@ def build_server(house: House, control: Control, slow: SlowClock, ops: Ops, acce
         admission=admission,
         repositories=house.repositories,
         pulls=house.pull_times,
+        guard=store.guard,
         access=access,
     )
     return Server(app.handle, express=express, slow=slow, connections_max=connections_max())

@@ -24,6 +24,7 @@ from mirror.registry.upstreams import Source, Upstreams
 from mirror.store.catalog import Catalog
 from mirror.store.entries import Member
 from mirror.store.files import Files
+from mirror.store.guard import Guard
 from mirror.store.index import Index
 from mirror.upstream.throttle import Throttle
 
@@ -81,7 +82,9 @@ class PullBlobs:
         fills: Fills,
         upstreams: Upstreams,
         flights: Flights,
+        guard: Guard,
     ) -> None:
+        self._guard = guard
         self._repositories = repositories
         self._files = files
         self._index = index
@@ -153,7 +156,12 @@ class PullBlobs:
 
     async def size(self, repository: Repository, digest: Digest) -> int:
         """Return the size of a blob in bytes without fetching it. Raises BlobUnknown and UpstreamError."""
+        if repository.owned:
+            await self._guard.free(digest)
         entry = self._index.blob(digest)
+        if entry is not None and repository.owned:
+            # Who asks may be about to push an image that names it.
+            self._guard.note(digest.key())
         member = await (self._linked if entry is None else self._proven)(repository, digest)
         if entry is not None:
             telemetry.pulled(repository.upstream, "blob", "hit")
@@ -189,7 +197,7 @@ class PullBlobs:
         fd = self._files.open_blob(digest, entry.size)
         if fd is None:
             telemetry.log.error("blob file is gone or short", digest=str(digest), size=entry.size)
-            await self._index.drop_blob(digest)
+            await self._index.drop_lost_blob(digest, self._files.entry)
             return None
         return OpenBlob(fd, entry.size)
 

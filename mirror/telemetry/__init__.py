@@ -2,8 +2,13 @@
 
 from mirror.telemetry.logs import LogFormat, LogLevel, change_level, log, logger, start_logging, stop_logging
 from mirror.telemetry.metrics import (
+    CACHE_BYTES,
+    COLLECTED_BLOBS,
+    COLLECTED_BYTES,
     CONNECTIONS,
     CONNECTIONS_REFUSED,
+    EVICTED_BYTES,
+    EVICTED_IMAGES,
     FILL_BYTES,
     FILLS,
     LIFECYCLE_ARCHIVED,
@@ -39,8 +44,13 @@ from mirror.telemetry.metrics import (
 )
 
 __all__ = [
+    "CACHE_BYTES",
+    "COLLECTED_BLOBS",
+    "COLLECTED_BYTES",
     "CONNECTIONS",
     "CONNECTIONS_REFUSED",
+    "EVICTED_BYTES",
+    "EVICTED_IMAGES",
     "FILLS",
     "FILL_BYTES",
     "LIFECYCLE_ARCHIVED",

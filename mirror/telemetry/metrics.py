@@ -66,6 +66,11 @@ SYNC_SUCCESS = _gauge("mirror_sync_last_success_timestamp_seconds", "End of the 
 LIFECYCLE_EXPIRED = _counter("mirror_lifecycle_expired", "Images that lifecycle policies have deleted.")
 LIFECYCLE_ARCHIVED = _counter("mirror_lifecycle_archived", "Images that lifecycle policies have archived.")
 LIFECYCLE_FAILED = _counter("mirror_lifecycle_failed", "Runs of lifecycle policies that ended in a fault of ours.")
+EVICTED_IMAGES = _counter("mirror_evicted_images", "Cached images let go for room, or unused for too long.")
+EVICTED_BYTES = _counter("mirror_evicted_bytes", "Bytes of blobs that were removed with them.")
+CACHE_BYTES = _gauge("mirror_cache_bytes", "Bytes of blobs that are cached and that nothing of our own needs.")
+COLLECTED_BLOBS = _counter("mirror_collected_blobs", "Blobs removed: nothing named them any more.")
+COLLECTED_BYTES = _counter("mirror_collected_bytes", "Their bytes.")
 LOG_LINES_DROPPED = _counter("mirror_log_lines_dropped", "Log lines lost because nobody read them in time.")
 
 

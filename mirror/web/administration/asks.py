@@ -78,6 +78,14 @@ class Expire(Ask, frozen=True, tag="expire"):
     dry: bool = False
 
 
+class Forecast(Ask, frozen=True, tag="forecast"):
+    pass
+
+
+class Collect(Ask, frozen=True, tag="collect"):
+    pass
+
+
 DECODERS: Final[Mapping[str, msgspec.json.Decoder[Ask]]] = {
     "/secrets": msgspec.json.Decoder(PutSecret | ListSecrets | DeleteSecret),
     "/passwords": msgspec.json.Decoder(SetPassword | RemovePassword),
@@ -85,6 +93,7 @@ DECODERS: Final[Mapping[str, msgspec.json.Decoder[Ask]]] = {
     "/replications": msgspec.json.Decoder(ListReplications | Backfill),
     "/syncs": msgspec.json.Decoder(RunSyncs | PlanSyncs | ListSyncs | Warm),
     "/lifecycles": msgspec.json.Decoder(Expire),
+    "/collection": msgspec.json.Decoder(Forecast | Collect),
 }
 # What CloudTrail would call the same thing, and whose it is. What only reads is not recorded.
 CALLED: Final[Mapping[type[Ask], tuple[str, str]]] = {
