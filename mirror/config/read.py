@@ -11,7 +11,7 @@ from mirror.config import checks
 from mirror.config.credentials import DIRECTORY
 from mirror.config.faults import ConfigInvalid, Fault, Faults
 from mirror.config.places import places
-from mirror.config.settings import Listen, Settings, Storage, parse_listen
+from mirror.config.settings import Listen, Settings, parse_listen
 from mirror.config.tables import Reader
 
 FILE_BYTES_MAX: Final = 1024 * 1024  # thousands of upstreams; anything larger is not a configuration
@@ -40,7 +40,7 @@ def _overridden(settings: Settings, addresses: tuple[Listen, ...], data: Path | 
     if addresses:
         server = replace(server, listen=addresses)
     if data is not None:
-        storage = Storage(data)
+        storage = replace(storage, root=data)
     return replace(settings, server=server, storage=storage)
 
 

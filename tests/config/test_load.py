@@ -155,6 +155,13 @@ def test_without_a_service_manager_credentials_are_where_the_service_has_them() 
     assert (ROOT / "systemd" / directory_of({}).name).exists()
 
 
+def test_the_command_line_changes_nothing_but_what_it_says(write: Write) -> None:
+    """--data and --listen come before two keys; what else stands in their tables holds."""
+    path = write("[server]\ndrain_s = 5\n[storage]\ncache_bytes_max = 7")
+    settings = load(path, listen=["127.0.0.1:1"], data=Path("/d"))
+    assert (settings.server.drain_s, settings.storage.cache_bytes_max) == (5.0, 7)
+
+
 def test_a_stop_may_not_take_for_ever(write: Write) -> None:
     """DESIGN section 5: every wait has a limit."""
     assert faults(write("[server]\ndrain_s = 1e9")) == [
