@@ -31,11 +31,11 @@ from mirror.store.store import Store
 from mirror.store.verify import verify
 
 CUTS = int(os.environ.get("MIRROR_POWER_CUTS", "0"))
-CUTS_QUICK = 8
+CUTS_QUICK = 6
 PUSHERS, PULLERS = 4, 2
-IMAGES = 80  # pushed at once with others
-IMAGES_ALONE = 80  # then one by one: nobody else's fsync makes up for one that is left out
-BLOBS_PULLED = 120
+IMAGES = 60  # pushed at once with others
+IMAGES_ALONE = 60  # then one by one: nobody else's fsync makes up for one that is left out
+BLOBS_PULLED = 80
 BLOB_BYTES = (1, 3_000, 70_000, 200_000)  # in the index, and in files
 NAME = "team/app"
 OURS = Repository(HOME, "", NAME)
@@ -147,7 +147,7 @@ async def test_a_power_cut_loses_nothing_that_was_acknowledged(tmp_path: Path, e
     assert await faults(tmp_path, MIRROR, CUTS or CUTS_QUICK, events) == []
 
 
-@pytest.mark.skipif(not CUTS, reason="MIRROR_POWER_CUTS is not set: this takes a minute for each promise")
+@pytest.mark.skipif(not CUTS, reason="MIRROR_POWER_CUTS is not set: it takes a quarter of a minute a promise")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("promise", PROMISES)
 async def test_a_node_that_leaves_out_one_sync_is_found_out(promise: str, tmp_path: Path, events: list[Any]) -> None:
