@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from mirror import __version__, telemetry
-from mirror.cli.collect import collect
 from mirror.cli.backup import backup, restore
+from mirror.cli.collect import collect
 from mirror.cli.failures import said_plainly
 from mirror.cli.iam import iam
 from mirror.cli.image import image

@@ -93,8 +93,8 @@ async def test_what_is_deleted_while_blobs_are_brought_is_not_in_the_backup(stor
         taken.append(await take())
         if len(taken) == 1:
             await store.catalog.unlink_blob(root.ours, doomed, root.at)
-            await store.index.drop_blob(doomed)
-            await asyncio.to_thread(store.files.remove, doomed)
+            gone = await store.collection.collect([doomed], root.at + 2 * store.guard.grace_s)
+            assert gone.blobs == 1
         return taken[-1]
 
     manifest, brought = await back_up(store.files.root, tmp_path / "backup", take_and_delete, unseen)
@@ -107,7 +107,7 @@ async def test_a_blob_that_the_node_has_lost_is_told_and_an_older_backup_keeps_i
     """A loss is never hidden, and a backup never drops the last copy of what is still named."""
     digest = await push.blob(store, root.ours, b"precious")
     await backed_up(store, tmp_path / "older")
-    await asyncio.to_thread(store.files.remove, digest)
+    await asyncio.to_thread(store.files.path(digest).unlink)
     manifest, brought = await backed_up(store, tmp_path / "first")
     assert (manifest.missing, brought.missing) == (1, {digest})
     manifest, brought = await backed_up(store, tmp_path / "older")
@@ -118,7 +118,7 @@ async def test_a_blob_that_the_node_has_lost_is_told_and_an_older_backup_keeps_i
 async def test_an_evicted_blob_of_an_upstream_is_no_loss(store, root, tmp_path, push) -> None:
     """What is cached can be fetched anew: that it is not here is a miss."""
     digest = await push.blob(store, root.hub, b"cached")
-    await asyncio.to_thread(store.files.remove, digest)
+    await asyncio.to_thread(store.files.path(digest).unlink)
     manifest, brought = await backed_up(store, tmp_path / "backup")
     assert (manifest.missing, manifest.blobs, brought.missing) == (0, 0, set())
 
