@@ -47,12 +47,9 @@ def reindex(settings: Settings, progress: Progress) -> None:
     """Build the index anew from the database and the files. Raises StoreLocked when a node is running."""
 
     async def main() -> None:
-        async with asyncio.TaskGroup() as group:
-            rows = partial(progress, "rows")
-            async with Store.open(
-                settings.storage.root, Tasks(group).spawn, home=settings.home, rebuilt=True, progress=rows
-            ):
-                pass
+        opened = partial(Store.open, settings.storage.root, home=settings.home, rebuilt=True, progress=progress)
+        async with asyncio.TaskGroup() as group, opened(Tasks(group).spawn):
+            pass
 
     asyncio.run(main())
 
