@@ -139,9 +139,9 @@ def _mirror(*words: str) -> float:
     return time.monotonic() - began
 
 
-def measure(scratch: Path, blobs: int, *, cold: bool) -> list[tuple[str, float]]:
+def measure(scratch: Path, *, cold: bool) -> list[tuple[str, float]]:
+    """Time each step over the store at `scratch`/store; return what took how many seconds."""
     root, kept, new = (str(scratch / name) for name in ("store", "backup", "new"))
-    make_store(Path(root), blobs)
     steps = {
         "mirror reindex": ("reindex", "--data", root),
         "mirror backup, by links": ("backup", kept, "--data", root),
@@ -158,6 +158,14 @@ def measure(scratch: Path, blobs: int, *, cold: bool) -> list[tuple[str, float]]
     return rows
 
 
+def table(rows: Sequence[tuple[str, float]], blobs: int, *, cold: bool) -> str:
+    caches = "caches empty" if cold else "caches warm"
+    text = (
+        f"\n## A store of {blobs:,} blobs, {caches}: {machine()}\n\n| what | seconds | blobs/s |\n| --- | --- | --- |\n"
+    )
+    return text + "".join(f"| {name} | {seconds:.1f} | {blobs / seconds:,.0f} |\n" for name, seconds in rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="a large store: indexed again, backed up, restored")
     parser.add_argument("--quick", action="store_true", help="10,000 blobs: shows that it works")
@@ -167,14 +175,11 @@ def main() -> None:
     blobs = BLOBS_QUICK if options.quick else BLOBS
     scratch = Path(tempfile.mkdtemp(prefix="bench-", dir=options.scratch))
     try:
-        rows = measure(scratch, blobs, cold=options.cold)
+        make_store(scratch / "store", blobs)
+        rows = measure(scratch, cold=options.cold)
     finally:
         shutil.rmtree(scratch)
-    caches = "caches empty" if options.cold else "caches warm"
-    text = (
-        f"\n## A store of {blobs:,} blobs, {caches}: {machine()}\n\n| what | seconds | blobs/s |\n| --- | --- | --- |\n"
-    )
-    text += "".join(f"| {name} | {seconds:.1f} | {blobs / seconds:,.0f} |\n" for name, seconds in rows)
+    text = table(rows, blobs, cold=options.cold)
     print(text)
     if not options.quick:
         with Path(__file__).with_name("RESULTS.md").open("a") as results:

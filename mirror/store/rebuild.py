@@ -9,6 +9,8 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import chain
 from typing import Final
 
 from sqlalchemy import RowMapping, Select, Table, func, select, tuple_
@@ -18,13 +20,14 @@ from mirror.oci.names import Repository, read_registry
 from mirror.store import tables
 from mirror.store.changelog import last_seq, read_changes
 from mirror.store.database import Database
-from mirror.store.entries import TagEntry
+from mirror.store.entries import Member, TagEntry
 from mirror.store.files import Files
 from mirror.store.index import Index
 from mirror.store.projection import Projection
 
 PAGE_ROWS: Final = 1_000  # rows in memory, with up to 64 KiB of a blob each, and in one commit of the index
 READS_MAX: Final = 8  # files at once: most of a read is waiting for the disk
+SHARE_BLOBS: Final = 25  # of one such reader: handing over one by one costs more than to look at it
 
 Progress = Callable[[str, int, int], object]  # step, things done, things in all
 _Rows = Sequence[RowMapping]
@@ -81,10 +84,11 @@ async def _take_in_blobs(database: Database, index: Index, files: Files, progres
 
 def _puts(files: Files, digests: Sequence[Digest], pool: ThreadPoolExecutor) -> Callable[[Projection], None]:
     """Look at the files of some blobs; return what puts the entries of those that are here. Blocks."""
-    entries = list(zip(digests, pool.map(files.entry, digests), strict=True))
+    shares = [digests[start : start + SHARE_BLOBS] for start in range(0, len(digests), SHARE_BLOBS)]
+    entries = list(chain.from_iterable(pool.map(lambda share: list(map(files.entry, share)), shares)))
 
     def put(index: Projection) -> None:
-        for digest, entry in entries:
+        for digest, entry in zip(digests, entries, strict=True):
             if entry is not None:
                 index.put_blob(digest, entry)
 
@@ -94,14 +98,17 @@ def _puts(files: Files, digests: Sequence[Digest], pool: ThreadPoolExecutor) -> 
 def _step(
     table: Table, rows: _Rows, children: Mapping[tuple[int, str], list[Digest]], files: Files
 ) -> Callable[[Projection], None]:
+    # Neighbours in the table are of one repository.
+    owner = cache(lambda registry, upstream, name: Repository(read_registry(registry), upstream, name))
+
     def put(index: Projection) -> None:
         for row in rows:
-            repository = Repository(read_registry(row["registry"]), row["upstream"], row["name"])
+            repository = owner(row["registry"], row["upstream"], row["name"])
             if table is tables.repositories:
                 index.put_repository(repository, row["settings"].encode())
             elif table is tables.blob_links:
-                digest = parse_digest(row["digest"])
-                index.link(repository, digest, row["media_type"], row["size"], proven=row["proven"])
+                link = Member("blob", row["media_type"], row["size"], linked=True, proven=row["proven"])
+                index.put_member(repository, parse_digest(row["digest"]), link)
             elif table is tables.manifests:
                 _put_manifest(index, repository, row, children[row["repository_id"], row["digest"]], files)
             else:
