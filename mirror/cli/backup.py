@@ -44,7 +44,7 @@ def backup(
     Into the same DIR again only what is new is brought. On the store's own filesystem files are hard links: they take
     no room, and die with that disk. Not in it: the configuration, uploads under way, and secrets.key, which opens the
     secrets in the database and without which a restored node does not start: keep it elsewhere, or say --with-key.
-    Exit 1 if blobs of your own repositories are not on the node.
+    Run it as the node's user. Exit 1 if blobs of your own repositories are not on the node.
 
     \b
     Examples:
