@@ -92,6 +92,11 @@ async def test_without_a_node_users_come_too_and_the_key_to_their_secrets_is_the
     assert not list((tmp_path / "backup").rglob("secrets.key"))
     restored = await asked(new, "restore", str(tmp_path / "backup"))
     assert (restored.exit_code, restored.stderr.partition(" into ")[0]) == (0, "mirror: put the node's secrets.key")
+    without = await asked(new, "iam", "list-users")
+    said = (
+        f"mirror: {new}/secrets.key is not the key of this database: put the one in its place that was made with it\n"
+    )
+    assert (without.exit_code, without.stderr) == (1, said)
     shutil.copy(root / "secrets.key", new)
     assert (await asked(new, "iam", "list-users")).stdout.startswith("ci\t")
 
