@@ -9,7 +9,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -50,8 +50,9 @@ class Snapshots:
 
     def _sweep(self) -> None:
         for left in snapshot_path(self._root, "").glob(f"{_PREFIX}*"):
-            if left.stat().st_mtime < time.time() - LEFT_S_MAX:
-                left.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                if left.stat().st_mtime < time.time() - LEFT_S_MAX:
+                    left.unlink()
 
 
 def snapshot_path(root: Path, name: str) -> Path:

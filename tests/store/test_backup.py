@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from mirror.oci.digest import digest_of
 from mirror.store.backup import MANIFEST, Manifest, back_up, bring_back, read_manifest
 from mirror.store.files import StoreLocked
 from mirror.store.shelves import Brought
-from mirror.store.snapshot import Snapshots, snapshot_path
+from mirror.store.snapshot import LEFT_S_MAX, Snapshots, snapshot_path
 from mirror.store.store import Store
 from mirror.store.verify import verify
 
@@ -211,3 +212,12 @@ async def test_a_snapshot_is_of_one_moment_and_nobody_elses(store, root, push) -
     path = await snapshot_of(store)()
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent == store.files.writes
+
+
+async def test_a_snapshot_that_nobody_fetched_goes_with_a_later_one(store, tmp_path) -> None:
+    """A backup that is killed leaves a copy of the database behind: for an hour, then the next one removes it."""
+    left, recent = [await snapshot_of(store)() for _ in range(2)]
+    long_ago = left.stat().st_mtime - LEFT_S_MAX - 1
+    os.utime(left, (long_ago, long_ago))
+    await backed_up(store, tmp_path / "backup")
+    assert (left.exists(), recent.exists()) == (False, True)
