@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from mirror import __version__, telemetry
+from mirror.cli.backup import backup, restore
 from mirror.cli.collect import collect
 from mirror.cli.failures import said_plainly
 from mirror.cli.iam import iam
@@ -38,10 +39,11 @@ def main() -> None:
       mirror repo create team/app                    make a repository to push to
       mirror iam create-user ci                      make a user; mirror iam --help tells the rest
       mirror warm docker.io/library/alpine:3.20      fetch an image before anybody asks
+      mirror backup /mnt/backup/mirror               all that the node holds, while it serves
     """
 
 
-for group in (iam, repo, image, secret, replication, sync, warm, collect):
+for group in (iam, repo, image, secret, replication, sync, warm, collect, backup, restore):
     main.add_command(group)
 
 

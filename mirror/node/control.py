@@ -9,8 +9,10 @@ from functools import cache
 from mirror.node.assembly import House
 from mirror.registry.gallery import Gallery
 from mirror.registry.syncing import Syncs
+from mirror.store.snapshot import Snapshots
 from mirror.web.administration import (
     Administration,
+    BackupDesk,
     CollectionDesk,
     Desk,
     LifecycleDesk,
@@ -101,6 +103,7 @@ def _desks(house: House, syncs: Syncs) -> Sequence[Desk]:
         SyncDesk(syncs),
         LifecycleDesk(house.expiry, house.repositories),
         CollectionDesk(house.collector),
+        BackupDesk(Snapshots(house.settings.storage.root)),
     )
 
 

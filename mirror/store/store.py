@@ -38,7 +38,7 @@ from mirror.store.index import Index
 from mirror.store.ledger import Ledger
 from mirror.store.lifecycles import LifecycleRows
 from mirror.store.news import News
-from mirror.store.rebuild import Progress, rebuild, replay
+from mirror.store.rebuild import Progress, rebuild, replay, unseen
 from mirror.store.replications import Replications
 from mirror.store.uploads import Uploads
 from mirror.store.verify import missing
@@ -79,7 +79,7 @@ class Store:
         *,
         home: Registry,
         rebuilt: bool = False,
-        progress: Progress | None = None,
+        progress: Progress = unseen,
         grace_s: float = GRACE_S,
     ) -> AsyncIterator["Store"]:
         """Open the store at `root`, making it if need be; `rebuilt` builds the index anew whatever its state.
@@ -125,9 +125,7 @@ class Store:
             yield store
 
 
-async def _open_index(
-    path: Path, database: Database, files: Files, progress: Progress | None, *, rebuilt: bool
-) -> Index:
+async def _open_index(path: Path, database: Database, files: Files, progress: Progress, *, rebuilt: bool) -> Index:
     seq = await last_seq(database)
     if not rebuilt:
         try:

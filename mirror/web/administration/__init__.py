@@ -1,5 +1,6 @@
 """Administration: what the machine's operator asks of the node. A desk for each kind of thing, a front before them."""
 
+from mirror.web.administration.backups import BackupDesk
 from mirror.web.administration.collection import CollectionDesk
 from mirror.web.administration.desk import Desk
 from mirror.web.administration.front import Administration
@@ -11,6 +12,7 @@ from mirror.web.administration.syncs import SyncDesk
 
 __all__ = [
     "Administration",
+    "BackupDesk",
     "CollectionDesk",
     "Desk",
     "LifecycleDesk",

@@ -86,6 +86,10 @@ class Collect(Ask, frozen=True, tag="collect"):
     pass
 
 
+class TakeSnapshot(Ask, frozen=True, tag="snapshot"):
+    """Copy the database as it is now, for a backup."""
+
+
 DECODERS: Final[Mapping[str, msgspec.json.Decoder[Ask]]] = {
     "/secrets": msgspec.json.Decoder(PutSecret | ListSecrets | DeleteSecret),
     "/passwords": msgspec.json.Decoder(SetPassword | RemovePassword),
@@ -94,6 +98,7 @@ DECODERS: Final[Mapping[str, msgspec.json.Decoder[Ask]]] = {
     "/syncs": msgspec.json.Decoder(RunSyncs | PlanSyncs | ListSyncs | Warm),
     "/lifecycles": msgspec.json.Decoder(Expire),
     "/collection": msgspec.json.Decoder(Forecast | Collect),
+    "/backups": msgspec.json.Decoder(TakeSnapshot),
 }
 # What CloudTrail would call the same thing, and whose it is. What only reads is not recorded.
 CALLED: Final[Mapping[type[Ask], tuple[str, str]]] = {
