@@ -19,6 +19,8 @@ from typing import Any, Final
 from mirror import __version__, telemetry
 from mirror.config import ConfigInvalid, Settings
 from mirror.config.settings import Tls
+from mirror.jobs.census import count_often
+from mirror.jobs.lag import watch_lag
 from mirror.jobs.lifecycle import LifecycleJob
 from mirror.jobs.sweep import sweep
 from mirror.node.assembly import House, build
@@ -28,6 +30,7 @@ from mirror.node.identities import Known, declare, open_identities, rotate
 from mirror.node.replication import spawn_replication
 from mirror.node.syncing import build_syncs, spawn_syncs
 from mirror.node.tasks import Tasks
+from mirror.node.view import build_view
 from mirror.node.webhooks import spawn_webhooks
 from mirror.oci.errors import RegistryError
 from mirror.registry.audit import Audit, AuditFile
@@ -85,8 +88,9 @@ class Node:
             await house.pull_through.apply()
             slow = SlowClock()
             syncs = build_syncs(house)
-            control = await build_control(house, syncs, slow)
-            server = build_server(house, control, slow, partial(self._fault, store))
+            fault = partial(self._fault, store)
+            control = await build_control(house, syncs, slow, build_view(house, syncs, fault))
+            server = build_server(house, control, slow, fault)
             tasks.spawn(slow.run(), "slow clients")
             tasks.spawn(sweep(store.uploads), "sweep")
             tasks.spawn(house.pull_times.run(), "times of pulls")
@@ -100,6 +104,8 @@ class Node:
                 await spawn_webhooks(house)
                 spawn_replication(house)
                 spawn_syncs(house, syncs)
+                tasks.spawn(watch_lag(), "loop lag")
+                tasks.spawn(count_often(house.measures), "census")
                 tasks.spawn(LifecycleJob(store.lifecycles, house.expiry).run(), "lifecycle policies")
             await self._listen_locally(control, slow, stack)
             await self._serve(server, started)
@@ -153,7 +159,9 @@ class Node:
 
     def _fault(self, store: Store) -> str:
         """Say what keeps the node from being ready, "" when nothing does."""
-        return "stopping" if self._stopping.is_set() else store.fault()
+        if self._stopping.is_set():
+            return "stopping"
+        return store.fault() or ("no node is running" if self._alone else "")
 
     def stop(self) -> None:
         self._stopping.set()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from sqlalchemy import Select, and_, exists, func, select
+from sqlalchemy import Select, and_, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mirror.oci.digest import Digest, parse_digest
@@ -71,6 +71,15 @@ class Images:
             )
             chosen = chosen.where(has_tag if tagged else ~has_tag)
         return await self._read(repository, chosen)
+
+    async def roots(self, repository: Repository, after: str, limit: int) -> list[Image]:
+        """List as `page` does what somebody pulls by its own name: what has a tag, or is part of nothing else."""
+        table, child, tag = tables.manifests.c, tables.manifest_children.c, tables.tags.c
+        has_tag = exists().where(tag.repository_id == table.repository_id, tag.digest == table.digest)
+        in_list = exists().where(child.repository_id == table.repository_id, child.digest == table.digest)
+        alone = and_(table.subject.is_(None), ~in_list)
+        chosen = images_of(repository).where(table.digest > after, or_(has_tag, alone))
+        return await self._read(repository, chosen.order_by(table.digest).limit(limit))
 
     async def find(self, repository: Repository, digests: Sequence[Digest]) -> dict[Digest, Image]:
         """Return those of `digests` (some hundred at most) that are images of `repository`."""

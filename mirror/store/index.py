@@ -7,6 +7,7 @@ awaited, or posted where losing one does no harm.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
@@ -177,6 +178,26 @@ class Index:
                 at_one = cursor.next()
         return found
 
+    def sum_blobs(self, key: bytes, limit: int) -> tuple[int, int, bytes]:
+        """Sum up to `limit` blob entries after `key`: how many, their bytes, and the last one's key (b"": the end)."""
+        count, total, last = 0, 0, b""
+        with self._begin() as transaction, transaction.cursor(self._tables.blobs) as cursor:
+            if cursor.set_range(key + b"\0"):
+                for at, record in islice(cursor, min(limit, PAGE_MAX)):
+                    last = at
+                    count += 1
+                    total += BLOB.unpack(record)[0]
+        return count, total, last if count == min(limit, PAGE_MAX) else b""
+
+    def generation(self) -> int:
+        """Return a number that grows with each commit."""
+        return int(self._environment.info()["last_txnid"])
+
+    def extent(self) -> tuple[int, int]:
+        """Return how much of the memory map was ever used, and its size: bytes."""
+        info = self._environment.info()
+        return (int(info["last_pgno"]) + 1) * int(self._environment.stat()["psize"]), int(info["map_size"])
+
     def _get(self, key: bytes, table: lmdb._Database) -> bytes | None:
         with self._begin() as transaction:
             record: bytes | None = transaction.get(key, None, table)
@@ -228,6 +249,10 @@ class Index:
 
     async def drop_document(self, repository: Repository, key: str) -> None:
         await self.write(lambda index: index.drop_document(repository, key))
+
+    async def drop_documents(self, repository: Repository) -> None:
+        """Forget all that was kept of an upstream's answers about `repository`."""
+        await self.write(lambda index: index.drop_documents(repository))
 
     async def write(self, change: Callable[[Projection], T], *, durable: bool = False) -> T:
         """Run `change` on the writer's thread, in one transaction with what else is waiting."""

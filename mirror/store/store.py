@@ -39,6 +39,7 @@ from mirror.store.index import Index
 from mirror.store.ledger import Ledger
 from mirror.store.lifecycles import LifecycleRows
 from mirror.store.news import News
+from mirror.store.purges import Purges
 from mirror.store.rebuild import Progress, rebuild, replay
 from mirror.store.replications import Replications
 from mirror.store.uploads import Uploads
@@ -62,6 +63,7 @@ class Store:
     catalog: Catalog
     images: Images
     lifecycles: LifecycleRows
+    purges: Purges
     documents: Documents
     cursors: Cursors
     replications: Replications
@@ -109,6 +111,7 @@ class Store:
                 catalog=Catalog(database, ledger),
                 images=Images(database, ledger),
                 lifecycles=LifecycleRows(database, ledger),
+                purges=Purges(database, ledger),
                 documents=Documents(ledger),
                 cursors=Cursors(database, ledger),
                 replications=Replications(database, ledger),

@@ -86,6 +86,40 @@ class Collect(Ask, frozen=True, tag="collect"):
     pass
 
 
+class TellStatus(Ask, frozen=True, tag="status"):
+    """Say how the node stands; without `recount` the store's blobs are as last counted."""
+
+    recount: bool = True
+
+
+class Explain(Ask, frozen=True, tag="why"):
+    """Say why an image, by `repository:tag` or `repository@digest`, is here."""
+
+    image: str
+
+
+class ListServable(Ask, frozen=True, tag="offline"):
+    """Say what of the repositories called `name`, or of all, is servable with no network."""
+
+    name: str = ""
+    platform: str = ""
+    after: tuple[str, str, str] | None = None
+
+
+class PurgeCached(Ask, frozen=True, tag="purge"):
+    """Forget what was cached under a name; `reference` is a tag, a digest or "" for all."""
+
+    name: str
+    reference: str = ""
+
+
+class ForecastPurge(Ask, frozen=True, tag="forecast"):
+    """Say what PurgeCached would do."""
+
+    name: str
+    reference: str = ""
+
+
 DECODERS: Final[Mapping[str, msgspec.json.Decoder[Ask]]] = {
     "/secrets": msgspec.json.Decoder(PutSecret | ListSecrets | DeleteSecret),
     "/passwords": msgspec.json.Decoder(SetPassword | RemovePassword),
@@ -94,6 +128,7 @@ DECODERS: Final[Mapping[str, msgspec.json.Decoder[Ask]]] = {
     "/syncs": msgspec.json.Decoder(RunSyncs | PlanSyncs | ListSyncs | Warm),
     "/lifecycles": msgspec.json.Decoder(Expire),
     "/collection": msgspec.json.Decoder(Forecast | Collect),
+    "/view": msgspec.json.Decoder(TellStatus | Explain | ListServable | PurgeCached | ForecastPurge),
 }
 # What CloudTrail would call the same thing, and whose it is. What only reads is not recorded.
 CALLED: Final[Mapping[type[Ask], tuple[str, str]]] = {
@@ -102,6 +137,7 @@ CALLED: Final[Mapping[type[Ask], tuple[str, str]]] = {
     SetPassword: ("iam", "UpdateLoginProfile"),
     RemovePassword: ("iam", "DeleteLoginProfile"),
     CreateAccount: ("organizations", "CreateAccount"),
+    PurgeCached: ("ecr", "BatchDeleteImage"),
 }
 
 

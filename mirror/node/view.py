@@ -1,0 +1,29 @@
+"""What an operator sees of the node, put together."""
+
+from collections.abc import Callable
+
+from mirror.node.assembly import House
+from mirror.registry.syncing import Syncs
+from mirror.registry.view import Offline, Provenance, Purge, Servable, Statuses
+from mirror.web.administration import ViewDesk
+
+
+def build_view(house: House, syncs: Syncs, fault: Callable[[], str]) -> ViewDesk:
+    """Build what answers for them; `fault` says what keeps the node from being ready."""
+    store, repositories, routing = house.store, house.repositories, house.routing
+    servable = Servable(store.index, house.kept)
+    return ViewDesk(
+        Statuses(house.measures, house.fills, store.replications, syncs, repositories, fault),
+        Provenance(
+            store.index,
+            store.catalog,
+            store.images,
+            store.lifecycles,
+            house.pull_times,
+            repositories,
+            routing,
+            servable,
+        ),
+        Offline(store.index, store.images, repositories, routing, servable),
+        Purge(store.index, store.purges, repositories),
+    )
