@@ -10,13 +10,17 @@ from mirror.cli.collect import collect
 from mirror.cli.failures import said_plainly
 from mirror.cli.iam import iam
 from mirror.cli.image import image
+from mirror.cli.offline import offline
 from mirror.cli.options import config_option, data_option
 from mirror.cli.places import settings_of, store_of
 from mirror.cli.progress import Bars
+from mirror.cli.purge import purge
 from mirror.cli.replication import replication
 from mirror.cli.repo import repo
 from mirror.cli.secret import secret
+from mirror.cli.status import status
 from mirror.cli.sync import sync, warm
+from mirror.cli.top import top
 from mirror.config import load
 from mirror.config.identities import load_identities
 
@@ -35,10 +39,12 @@ def main() -> None:
       mirror repo create team/app                    make a repository to push to
       mirror iam create-user ci                      make a user; mirror iam --help tells the rest
       mirror warm docker.io/library/alpine:3.20      fetch an image before anybody asks
+      mirror status                                  how the node stands; mirror top shows it live
+      mirror offline                                 what is servable with no network
     """
 
 
-for group in (iam, repo, image, secret, replication, sync, warm, collect):
+for group in (iam, repo, image, secret, replication, sync, warm, collect, status, top, offline, purge):
     main.add_command(group)
 
 

@@ -94,9 +94,9 @@ INDEX_SIZE = _gauge("mirror_index_size_bytes", "The size of that map.")
 DATABASE_SIZE = _gauge("mirror_database_size_bytes", "The SQL file with its write-ahead log.")
 LOOP_LAG = _histogram("mirror_loop_lag_seconds", "By how much a timer of the event loop came late.", LAG_S)
 LOOP_LAG_MAX = _gauge("mirror_loop_lag_max_seconds", "The most of the last ten seconds.")
-JOB_ENDED = _gauge("mirror_job_last_end_timestamp_seconds", "When a job of the node's last ended.", "job")
-JOB_NEXT = _gauge("mirror_job_next_timestamp_seconds", "When it begins again.", "job")
-JOB_FAILED = _gauge("mirror_job_failed", "1 when its last run failed, else 0.", "job")
+JOB_ENDED = _gauge("mirror_job_last_end_timestamp_seconds", "When a job of the node's last ended.", "task")
+JOB_NEXT = _gauge("mirror_job_next_timestamp_seconds", "When it begins again.", "task")
+JOB_FAILED = _gauge("mirror_job_failed", "1 when its last run failed, else 0.", "task")
 LOG_LINES_DROPPED = _counter("mirror_log_lines_dropped", "Log lines lost because nobody read them in time.")
 
 
