@@ -8,6 +8,7 @@ import click
 from rich.filesize import decimal
 
 from mirror.cli.desk import Desk, administering, moment
+from mirror.cli.options import public_option
 from mirror.cli.socket import Administrator
 
 TITLES: Final = ("IMAGE", "SERVABLE", "PLATFORM", "HERE", "MISSING", "UNTIL")
@@ -18,8 +19,9 @@ Answer = Mapping[str, Any]
 @click.command(short_help="What is servable with no network.")
 @click.argument("name", required=False, default="", metavar="[NAME]")
 @click.option("--platform", "-p", default="", help="Only this one, as linux/amd64.")
+@public_option
 @administering
-def offline(desk: Desk, name: str, platform: str) -> None:
+def offline(desk: Desk, name: str, platform: str, public: bool) -> None:
     """Say of each image, and each of its platforms, whether it is servable with no network, and what it lacks.
 
     NAME is that of a repository as clients pull it, or a pattern with *. An image is servable when one of its
@@ -32,18 +34,18 @@ def offline(desk: Desk, name: str, platform: str) -> None:
       mirror offline 'docker.io/library/*' --platform linux/arm64
       mirror offline docker.io/library/alpine --json
     """
-    images = desk.ask(lambda node: _all(node, name, platform))
+    images = desk.ask(lambda node: _all(node, name=name, platform=platform, public=public))
     images.sort(key=lambda one: one["image"])
     rows = [row for one in images for row in _rows(one)]
     desk.table({"images": images}, TITLES, rows)
     sys.exit(0 if all(one["servable"] for one in images) else 1)
 
 
-async def _all(node: Administrator, name: str, platform: str) -> list[Any]:
+async def _all(node: Administrator, **given: object) -> list[Any]:
     found: list[Any] = []
     after: object = None
     while True:
-        page = await node.own("view", "offline", name=name, platform=platform, after=after)
+        page = await node.own("view", "offline", after=after, **given)
         found += page["images"]
         after = page["after"]
         if after is None:

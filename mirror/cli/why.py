@@ -8,14 +8,16 @@ from rich.filesize import decimal
 
 from mirror.cli.desk import Desk, administering, moment
 from mirror.cli.offline import part_row
+from mirror.cli.options import public_option
 
 Answer = Mapping[str, Any]
 
 
 @click.command("why")
 @click.argument("image", metavar="NAME[:TAG|@DIGEST]")
+@public_option
 @administering
-def why(desk: Desk, image: str) -> None:
+def why(desk: Desk, image: str, public: bool) -> None:
     """Say of an image where it came from, how fresh it is, when it was pulled, what keeps it, what of it is here.
 
     \b
@@ -23,7 +25,7 @@ def why(desk: Desk, image: str) -> None:
       mirror image why docker.io/library/alpine:3.20
       mirror image why team/app@sha256:...
     """
-    found = desk.ask(lambda node: node.own("view", "why", image=image))
+    found = desk.ask(lambda node: node.own("view", "why", image=image, public=public))
     desk.table(found, ("KEY", "VALUE"), _facts(found))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from mirror.node.assembly import House
 from mirror.registry.syncing import Syncs
-from mirror.registry.view import Offline, Provenance, Purge, Servable, Statuses
+from mirror.registry.view import Offline, Provenance, Purge, Servable, Statuses, Usages
 from mirror.web.administration import ViewDesk
 
 
@@ -25,5 +25,6 @@ def build_view(house: House, syncs: Syncs, fault: Callable[[], str]) -> ViewDesk
             servable,
         ),
         Offline(store.index, store.images, repositories, routing, servable),
+        Usages(store.images, house.pull_times, repositories),
         Purge(store.index, store.purges, repositories),
     )

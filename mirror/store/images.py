@@ -16,6 +16,7 @@ from mirror.store import mutations, tables
 from mirror.store.database import Database
 from mirror.store.ledger import Ledger, named
 from mirror.store.status_mutations import set_status
+from mirror.store.usage import Usage, read_usage
 
 PAGE_MAX: Final = 1_000  # of DescribeImages and ListImages
 LISTS_MAX: Final = 100  # named in a refusal
@@ -87,6 +88,13 @@ class Images:
         found = await self._read(repository, images_of(repository).where(tables.manifests.c.digest.in_(wanted)))
         return {image.digest: image for image in found}
 
+    async def pulled_last(self, repository: Repository, limit: int) -> list[Image]:
+        """List the images that were pulled last, the newest pull first."""
+        at = tables.manifests.c.pulled_at
+        return await self._read(
+            repository, images_of(repository).where(at.is_not(None)).order_by(at.desc()).limit(limit)
+        )
+
     async def lists_of(self, repository: Repository, digest: Digest) -> list[Digest]:
         """List the manifest lists of `repository` that name `digest`, LISTS_MAX at most."""
         table = tables.manifest_children
@@ -139,6 +147,15 @@ class Images:
     async def note_pulls(self, pulls: Pulls) -> None:
         """Write when images were pulled last, many at once."""
         await self._ledger.commit(lambda entry: mutations.note_pulls(entry, pulls))
+
+    async def count_pulls(self, counts: Mapping[Repository, int], at: float) -> None:
+        """Add to how often repositories were pulled, many at once."""
+        await self._ledger.commit(lambda entry: mutations.count_pulls(entry, counts, at))
+
+    async def usage(self, repository: Repository) -> Usage:
+        """Say what a repository has and how much it is used."""
+        async with self._database.read() as connection:
+            return await read_usage(connection, repository)
 
     async def _read(self, repository: Repository, chosen: Select[Any]) -> list[Image]:
         async with self._database.read() as connection:

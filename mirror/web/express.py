@@ -169,7 +169,8 @@ class Express:
             answer = self._open(head, target, size)
         if answer is not None:
             if target.pulled is not None:
-                self._pulls.fresh[target.key + digest_key] = target.pulled
+                key, fresh = target.key + digest_key, self._pulls.fresh
+                fresh[key] = fresh.get(key, 0) + 1
             target.tally.requests += 1
             target.tally.response_bytes += size
             if self._access.enabled:

@@ -222,6 +222,28 @@ async def test_why_tells_of_an_image_that_was_pushed_here(tmp_path: Path) -> Non
         assert (await facts(tmp_path, "image", "why", "team/app:v1"))["pulled"] != "never"
 
 
+# Usage.
+
+
+async def test_the_use_of_a_repository_is_told(tmp_path: Path) -> None:
+    """Issue 5, section 4: pull counts and last pulls, also those of before a restart."""
+    size = 0
+    async with running(tmp_path) as node:
+        for tag in ("v1", "v2"):
+            image = await push_image(node, "team/app", tag)
+            size += sum(map(len, (image.config, image.layer, image.manifest)))
+        for _ in range(3):
+            assert await pulled(node, "team/app/manifests/v2") == 200
+    async with running(tmp_path) as node:
+        assert await pulled(node, "team/app/manifests/v2") == 200
+        told = {line[0]: line[1] for line in await lines(tmp_path, "repo", "stats", "team/app") if len(line) == 2}
+        counts = {key: told[key] for key in ("pulls", "images", "tags", "blobs", "bytes")}
+        assert counts == {"pulls": "4", "images": "2", "tags": "2", "blobs": "4", "bytes": str(size)}
+        answer = json.loads((await asked(tmp_path, "repo", "stats", "team/app", "--json")).stdout)
+        assert [one["tags"] for one in answer["latest"]] == [["v2"]]
+        assert answer["pulledAt"] == answer["latest"][0]["pulledAt"]
+
+
 # Offline.
 
 

@@ -6,6 +6,7 @@ from mirror.registry.view.provenance import Provenance, Why
 from mirror.registry.view.purge import Purge, PurgeAnswer
 from mirror.registry.view.servable import Part, Servable
 from mirror.registry.view.status import Status, Statuses
+from mirror.registry.view.usage import RepositoryUsage, Usages
 
 __all__ = [
     "Measures",
@@ -15,8 +16,10 @@ __all__ = [
     "Provenance",
     "Purge",
     "PurgeAnswer",
+    "RepositoryUsage",
     "Servable",
     "Status",
     "Statuses",
+    "Usages",
     "Why",
 ]

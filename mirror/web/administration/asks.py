@@ -96,6 +96,7 @@ class Explain(Ask, frozen=True, tag="why"):
     """Say why an image, by `repository:tag` or `repository@digest`, is here."""
 
     image: str
+    public: bool = False
 
 
 class ListServable(Ask, frozen=True, tag="offline"):
@@ -103,7 +104,15 @@ class ListServable(Ask, frozen=True, tag="offline"):
 
     name: str = ""
     platform: str = ""
+    public: bool = False
     after: tuple[str, str, str] | None = None
+
+
+class TellUsage(Ask, frozen=True, tag="usage"):
+    """Say how much a repository is used."""
+
+    repository: str
+    public: bool = False
 
 
 class PurgeCached(Ask, frozen=True, tag="purge"):
@@ -128,7 +137,7 @@ DECODERS: Final[Mapping[str, msgspec.json.Decoder[Ask]]] = {
     "/syncs": msgspec.json.Decoder(RunSyncs | PlanSyncs | ListSyncs | Warm),
     "/lifecycles": msgspec.json.Decoder(Expire),
     "/collection": msgspec.json.Decoder(Forecast | Collect),
-    "/view": msgspec.json.Decoder(TellStatus | Explain | ListServable | PurgeCached | ForecastPurge),
+    "/view": msgspec.json.Decoder(TellStatus | Explain | ListServable | TellUsage | PurgeCached | ForecastPurge),
 }
 # What CloudTrail would call the same thing, and whose it is. What only reads is not recorded.
 CALLED: Final[Mapping[type[Ask], tuple[str, str]]] = {

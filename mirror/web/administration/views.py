@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from mirror.oci.names import Reference, Registry, parse_reference
-from mirror.registry.view import Offline, Provenance, Purge, Statuses
+from mirror.registry.view import Offline, Provenance, Purge, Statuses, Usages
 from mirror.rules.syncing import read_image
-from mirror.web.administration.asks import Explain, ForecastPurge, ListServable, PurgeCached, TellStatus
+from mirror.web.administration.asks import Explain, ForecastPurge, ListServable, PurgeCached, TellStatus, TellUsage
 from mirror.web.administration.desk import Verbs
 
 
@@ -25,6 +25,7 @@ class ViewDesk:
     statuses: Statuses
     provenance: Provenance
     offline: Offline
+    usages: Usages
     purge: Purge
 
     def verbs(self) -> Verbs:
@@ -32,6 +33,7 @@ class ViewDesk:
             TellStatus: self._tell_status,
             Explain: self._explain,
             ListServable: self._list_servable,
+            TellUsage: self._tell_usage,
             PurgeCached: self._purge,
             ForecastPurge: self._forecast,
         }
@@ -40,10 +42,13 @@ class ViewDesk:
         return _said(await self.statuses.tell(recount=ask.recount))
 
     async def _explain(self, account: str, ask: Explain) -> Mapping[str, Any]:
-        return _said(await self.provenance.explain(Registry(account), *read_image(ask.image)))
+        return _said(await self.provenance.explain(Registry(account, ask.public), *read_image(ask.image)))
 
     async def _list_servable(self, account: str, ask: ListServable) -> Mapping[str, Any]:
-        return _said(await self.offline.page(Registry(account), ask.name, ask.platform, ask.after))
+        return _said(await self.offline.page(Registry(account, ask.public), ask.name, ask.platform, ask.after))
+
+    async def _tell_usage(self, account: str, ask: TellUsage) -> Mapping[str, Any]:
+        return _said(await self.usages.tell(Registry(account, ask.public), ask.repository))
 
     async def _purge(self, account: str, ask: PurgeCached) -> Mapping[str, Any]:
         reference = _reference(ask.reference)
