@@ -92,6 +92,9 @@ def frame(old: Answer, new: Answer) -> Group:
     if new["fills"]:
         parts += ["", _fills(old, new)]
     parts += ["", _upstreams(old, new)]
+    if new["clients"]:
+        clients = (f"{plain(address) or 'unix socket'} {count}" for address, count in new["clients"])
+        parts += ["", Text(f"most connections: {', '.join(clients)}")]
     return Group(*parts)
 
 

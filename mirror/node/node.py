@@ -61,6 +61,7 @@ class Node:
         self._clocks = clocks
         self._stopping = asyncio.Event()
         self._house: House | None = None
+        self._server: Server | None = None
         self._tls = _tls_context(settings.server.tls)
         self.addresses: list[str] = []
 
@@ -89,8 +90,8 @@ class Node:
             slow = SlowClock()
             syncs = build_syncs(house)
             fault = partial(self._fault, store)
-            control = await build_control(house, syncs, slow, build_view(house, syncs, fault))
-            server = build_server(house, control, slow, fault)
+            control = await build_control(house, syncs, slow, build_view(house, syncs, fault, self._busiest))
+            server = self._server = build_server(house, control, slow, fault)
             tasks.spawn(slow.run(), "slow clients")
             tasks.spawn(sweep(store.uploads), "sweep")
             tasks.spawn(house.pull_times.run(), "times of pulls")
@@ -162,6 +163,9 @@ class Node:
         if self._stopping.is_set():
             return "stopping"
         return store.fault() or ("no node is running" if self._alone else "")
+
+    def _busiest(self, limit: int) -> list[tuple[str, int]]:
+        return self._server.busiest(limit) if self._server is not None else []
 
     def stop(self) -> None:
         self._stopping.set()

@@ -50,14 +50,14 @@ class _Doomed:
 
 
 class Purges:
-    """The verbs that purge; both kinds of words raise NamedByLists for an image that a list of the repository names."""
+    """The verbs that purge. What names one image raises NamedByLists where a list of the repository needs it."""
 
     def __init__(self, database: Database, ledger: Ledger) -> None:
         self._database = database
         self._ledger = ledger
 
     async def forecast(self, repository: Repository, reference: Reference | None) -> Gone:
-        """Say what `purge` would take away."""
+        """Say what `purge` would take away, or (None) all there is."""
         async with self._database.read() as connection:
             found = await connection.execute(select(tables.repositories.c.id).where(*named(repository)))
             repository_id = found.scalar()
@@ -67,14 +67,13 @@ class Purges:
                 return await _count_all(connection, repository_id)
             return await _count(connection, repository_id, await _doom(connection, repository_id, reference))
 
-    async def purge(self, repository: Repository, reference: Reference | None, at: float) -> Gone:
-        """Take a tag (and the image with its last one), an image, or (None) everything out of a repository."""
-        if reference is not None:
-            return await self._ledger.commit(lambda entry: _purge(entry, repository, reference, at))
-        gone = Gone()
-        while some := await self._ledger.commit(lambda entry: _purge_some(entry, repository, at)):
-            gone += some
-        return gone
+    async def purge(self, repository: Repository, reference: Reference, at: float) -> Gone:
+        """Take a tag out of a repository, and with its last tag the image; or an image with all its tags."""
+        return await self._ledger.commit(lambda entry: _purge(entry, repository, reference, at))
+
+    async def purge_some(self, repository: Repository, at: float) -> Gone | None:
+        """Take some of all that a repository has out of it; None when nothing was left."""
+        return await self._ledger.commit(lambda entry: _purge_some(entry, repository, at))
 
 
 async def _purge(entry: Entry, repository: Repository, reference: Reference, at: float) -> Gone:
@@ -87,7 +86,6 @@ async def _purge(entry: Entry, repository: Repository, reference: Reference, at:
 
 
 async def _purge_some(entry: Entry, repository: Repository, at: float) -> Gone | None:
-    """Take some images away, or some blobs that none names, or None when nothing is left."""
     repository_id = await entry.repository_id(repository)
     if repository_id is None:
         return None

@@ -2,6 +2,7 @@
 
 import asyncio
 import resource
+from collections import Counter
 from contextlib import suppress
 from typing import Any, Final
 
@@ -44,6 +45,11 @@ class Server(web.Server):
 
     def __call__(self) -> Connection:
         return Connection(self, self.lobby, loop=self._loop, **self._kwargs)
+
+    def busiest(self, limit: int) -> list[tuple[str, int]]:
+        """List up to `limit` addresses of clients that have the most connections, and how many."""
+        peers = Counter(one.peer for one in self.connections if isinstance(one, Connection))
+        return peers.most_common(limit)
 
     async def shutdown(self, timeout: float | None = None) -> None:
         """Let transfers finish within `timeout` seconds, then let their last bytes leave this process."""

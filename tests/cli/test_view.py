@@ -122,6 +122,7 @@ async def test_top_shows_what_happens_between_two_looks(tmp_path: Path, standin:
         (fill,) = told["fills"]
         assert (fill["repository"], fill["digest"], fill["size"]) == (APP, image.layers[0], 300_000)
         assert (fill["bytes"], fill["readers"], fill["background"]) == (100_000, 1, False)
+        assert told["clients"][0][0] == "127.0.0.1"
         assert set(told["rates"]) == {"requests", "sentBytes", "fetchedBytes", "hitRatio"}
         standin.resume()
         assert await reading == 200
@@ -150,6 +151,7 @@ def look(**more: Any) -> dict[str, Any]:
         "version": "1",
         "uptimeS": 10.0,
         "connections": 7,
+        "clients": [["192.0.2.7", 5], ["", 2]],
         "loopLagS": 0.002,
         "requests": 100,
         "sentBytes": 0,
@@ -171,7 +173,7 @@ def test_a_frame_has_rates_bars_and_trouble_first() -> None:
     new["upstreams"][0] |= {"hits": 19, "misses": 11, "bytes": 1_000_000}
     out = io.StringIO()
     Console(file=out, width=160).print(frame(old, new))
-    head, counts, *_, first, second = out.getvalue().splitlines()
+    head, counts, *_, first, second, _, clients = out.getvalue().splitlines()
     assert "connections 7   loop lag 2.0 ms" in head
     assert "requests 100.0/s   sent 2.0 MB/s   fetched 500.0 kB/s   hits 90.0%" in counts
     (fill,) = [line for line in out.getvalue().splitlines() if line.startswith("a/b")]
@@ -179,6 +181,7 @@ def test_a_frame_has_rates_bars_and_trouble_first() -> None:
     assert fill.split()[5:] == ["1.0", "MB/s", "3"]
     assert first.startswith("slow\\x1b[2J.io  left alone for 00:00:05: no answer")
     assert second.split()[:4] == ["docker.io", "ok", "50.0%", "90.0%"]
+    assert clients == "most connections: 192.0.2.7 5, unix socket 2"
 
 
 # Why.
@@ -317,6 +320,8 @@ async def test_what_is_purged_is_asked_for_again(tmp_path: Path, standin: Standi
         assert await lines(tmp_path, "purge", f"{APP}:v1", "--yes") == gone
         await pull_whole(node, image)
         assert standin.count("manifest", "v1", "GET") == 2
+        (waiting,) = await lines(tmp_path, "collect", "--dry-run")
+        assert waiting[0].startswith("would go: 0 blobs"), "they are here again, and bytes are not taken at once"
         again = await asked(tmp_path, "purge", f"{APP}:v2", "--yes")
         assert (again.stdout, again.stderr) == ("", f"mirror: nothing is cached as {APP}:v2\n")
 

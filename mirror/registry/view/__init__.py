@@ -5,10 +5,11 @@ from mirror.registry.view.offline import Offline, OfflinePage
 from mirror.registry.view.provenance import Provenance, Why
 from mirror.registry.view.purge import Purge, PurgeAnswer
 from mirror.registry.view.servable import Part, Servable
-from mirror.registry.view.status import Status, Statuses
+from mirror.registry.view.status import Busiest, Status, Statuses
 from mirror.registry.view.usage import RepositoryUsage, Usages
 
 __all__ = [
+    "Busiest",
     "Measures",
     "Offline",
     "OfflinePage",

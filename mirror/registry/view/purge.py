@@ -54,12 +54,12 @@ class Purge:
         found: list[Purged] = []
         for repository in self._meant(registry, name, reference):
             if time.monotonic() > deadline:
-                return PurgeAnswer(found, is_over=False)
-            gone = await self._purge(repository, reference, dry=dry)
+                break
+            gone = await self._purge(repository, reference, deadline, dry=dry)
             if gone != Gone():
-                name = self._repositories.name(repository)
-                found.append(Purged(name, gone.tags, gone.manifests, gone.blobs, gone.size))
-        return PurgeAnswer(found, is_over=True)
+                called = self._repositories.name(repository)
+                found.append(Purged(called, gone.tags, gone.manifests, gone.blobs, gone.size))
+        return PurgeAnswer(found, is_over=time.monotonic() < deadline)
 
     def _meant(self, registry: Registry, name: str, reference: Reference | None) -> list[Repository]:
         if not name or (reference is not None and is_glob(name)):
@@ -69,14 +69,23 @@ class Purge:
             raise InvalidParameter(f"{name} is of no upstream: mirror image delete deletes what was pushed here")
         return [repository for repository in found if not repository.owned]
 
-    async def _purge(self, repository: Repository, reference: Reference | None, *, dry: bool) -> Gone:
+    async def _purge(self, repository: Repository, reference: Reference | None, deadline: float, *, dry: bool) -> Gone:
         try:
             if dry:
                 return await self._purges.forecast(repository, reference)
-            gone = await self._purges.purge(repository, reference, time.time())
+            if reference is None:
+                gone = await self._purge_all(repository, deadline)
+            else:
+                gone = await self._purges.purge(repository, reference, time.time())
         except NamedByLists as error:
             lists = ", ".join(map(str, error.lists))
             raise InvalidParameter(f"{reference} is part of {lists}: purge that") from None
         # Lists of tags and referrers that upstream gave are asked for again as well.
         await self._index.drop_documents(repository)
+        return gone
+
+    async def _purge_all(self, repository: Repository, deadline: float) -> Gone:
+        gone = Gone()
+        while time.monotonic() < deadline and (some := await self._purges.purge_some(repository, time.time())):
+            gone += some
         return gone

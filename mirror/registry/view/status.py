@@ -19,6 +19,9 @@ from mirror.registry.view.measures import Measures
 from mirror.store.replications import NO_LAG, Replications
 from mirror.upstream.health import Standing
 
+Busiest = Callable[[int], list[tuple[str, int]]]  # that many clients' addresses, and how many connections each has
+
+CLIENTS_MAX: Final = 5  # in one answer, those with the most connections
 FILLS_MAX: Final = 100  # in one answer, oldest first; all are counted
 
 
@@ -85,6 +88,7 @@ class Status(msgspec.Struct, frozen=True, rename="camel"):
     disk_free: int
     disk: int
     connections: int
+    clients: list[tuple[str, int]]
     requests: int
     sent_bytes: int
     loop_lag_s: float
@@ -106,6 +110,7 @@ class Statuses:
         syncs: Syncs,
         repositories: Repositories,
         fault: Callable[[], str],
+        busiest: Busiest,
     ) -> None:
         self._measures = measures
         self._fills = fills
@@ -113,6 +118,7 @@ class Statuses:
         self._syncs = syncs
         self._repositories = repositories
         self._fault = fault
+        self._busiest = busiest
         self._began_at = time.monotonic()
 
     async def tell(self, *, recount: bool) -> Status:
@@ -130,6 +136,7 @@ class Statuses:
             disk_free=sizes.disk_free,
             disk=sizes.disk,
             connections=int(telemetry.reading(telemetry.CONNECTIONS)),
+            clients=self._busiest(CLIENTS_MAX),
             requests=int(telemetry.reading(telemetry.REQUESTS, "_total")),
             sent_bytes=int(telemetry.reading(telemetry.RESPONSE_BYTES, "_total")),
             loop_lag_s=telemetry.reading(telemetry.LOOP_LAG_MAX),
