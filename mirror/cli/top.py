@@ -40,10 +40,11 @@ def top(desk: Desk, once: bool) -> None:
       mirror top
       mirror top --once
     """
-    if once or desk.as_json or not Console().is_terminal:
+    console = Console()
+    if once or desk.as_json or not console.is_terminal or console.is_dumb_terminal:
         desk.ask(lambda node: _watch(node, lambda old, new: _print(desk, old, new), once=once))
         return
-    with suppress(KeyboardInterrupt), Live(console=Console(), auto_refresh=False, screen=True) as live:
+    with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False, screen=True) as live:
         desk.ask(lambda node: _watch(node, lambda old, new: live.update(frame(old, new), refresh=True), once=False))
 
 
@@ -150,7 +151,7 @@ def _table(titles: Sequence[str]) -> Table:
 
 
 def _cell(text: str) -> Text:
-    return Text(plain(text), overflow="fold")
+    return Text(plain(text), overflow="ellipsis", no_wrap=True)
 
 
 def _more(old: Answer, new: Answer, key: str) -> int:

@@ -164,8 +164,8 @@ class Node:
             return "stopping"
         return store.fault() or ("no node is running" if self._alone else "")
 
-    def _busiest(self, limit: int) -> list[tuple[str, int]]:
-        return self._server.busiest(limit) if self._server is not None else []
+    def _busiest(self, limit: int) -> tuple[int, list[tuple[str, int]]]:
+        return self._server.busiest(limit) if self._server is not None else (0, [])
 
     def stop(self) -> None:
         self._stopping.set()

@@ -46,10 +46,10 @@ class Server(web.Server):
     def __call__(self) -> Connection:
         return Connection(self, self.lobby, loop=self._loop, **self._kwargs)
 
-    def busiest(self, limit: int) -> list[tuple[str, int]]:
-        """List up to `limit` addresses of clients that have the most connections, and how many."""
+    def busiest(self, limit: int) -> tuple[int, list[tuple[str, int]]]:
+        """Return how many connections are open, and up to `limit` addresses of clients that have the most of them."""
         peers = Counter(one.peer for one in self.connections if isinstance(one, Connection))
-        return peers.most_common(limit)
+        return peers.total(), peers.most_common(limit)
 
     async def shutdown(self, timeout: float | None = None) -> None:
         """Let transfers finish within `timeout` seconds, then let their last bytes leave this process."""

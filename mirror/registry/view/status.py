@@ -19,7 +19,8 @@ from mirror.registry.view.measures import Measures
 from mirror.store.replications import NO_LAG, Replications
 from mirror.upstream.health import Standing
 
-Busiest = Callable[[int], list[tuple[str, int]]]  # that many clients' addresses, and how many connections each has
+# How many connections clients have; and that many clients' addresses, each with how many of them are its own.
+Busiest = Callable[[int], tuple[int, list[tuple[str, int]]]]
 
 CLIENTS_MAX: Final = 5  # in one answer, those with the most connections
 FILLS_MAX: Final = 100  # in one answer, oldest first; all are counted
@@ -126,6 +127,7 @@ class Statuses:
         await self._measures.take()
         held = await self._measures.count() if recount else self._measures.held
         sizes, fills = self._measures.sizes, self._fills.all()
+        connections, clients = self._busiest(CLIENTS_MAX)
         return Status(
             version=__version__,
             at=time.time(),
@@ -135,8 +137,8 @@ class Statuses:
             bytes=held.size,
             disk_free=sizes.disk_free,
             disk=sizes.disk,
-            connections=int(telemetry.reading(telemetry.CONNECTIONS)),
-            clients=self._busiest(CLIENTS_MAX),
+            connections=connections,
+            clients=clients,
             requests=int(telemetry.reading(telemetry.REQUESTS, "_total")),
             sent_bytes=int(telemetry.reading(telemetry.RESPONSE_BYTES, "_total")),
             loop_lag_s=telemetry.reading(telemetry.LOOP_LAG_MAX),
