@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 from rich.filesize import decimal
 
-from mirror.cli.desk import Desk, administering, plain
+from mirror.cli.desk import Desk, administering, is_terminal, plain
 from mirror.cli.image import read_reference
 
 TITLES: Final = ("REPOSITORY", "TAGS", "MANIFESTS", "BLOBS", "BYTES")
@@ -34,24 +34,20 @@ def purge(desk: Desk, name: str, dry_run: bool, yes: bool) -> None:
     """
     repository, image_id = read_reference(name)
     given = {"name": repository, "reference": image_id.get("imageDigest", image_id.get("imageTag", ""))}
-    if dry_run or not yes:
-        found = desk.ask(lambda node: node.own("view", "forecast", **given))
-        if dry_run:
-            desk.table(found, TITLES, map(_row, found["repositories"]))
-            return
-        _confirm(name, found)
-    done = desk.ask(lambda node: node.own("view", "purge", **given))
+    if not dry_run and not yes:
+        _confirm(name, desk.ask(lambda node: node.own("view", "forecast", **given)))
+    done = desk.ask(lambda node: node.own("view", "forecast" if dry_run else "purge", **given))
     desk.table(done, TITLES, map(_row, done["repositories"]))
     if not done["repositories"]:
         click.echo(plain(f"mirror: nothing is cached as {name}"), err=True)
     if not done["isOver"]:
-        click.echo("mirror: time was up before all of it had gone: run it again", err=True)
+        click.echo("mirror: time was up before all had been looked at: there is more", err=True)
         sys.exit(1)
 
 
 def _confirm(name: str, found: Answer) -> None:
     """Ask whether to go on; leave where nobody wants to."""
-    if not sys.stdin.isatty():
+    if not is_terminal(sys.stdin):
         raise click.UsageError("there is no terminal to ask at: --yes purges without asking")
     tags, manifests, count = (sum(one[key] for one in found["repositories"]) for key in ("tags", "manifests", "bytes"))
     said = f"{tags} tags and {manifests} manifests of {len(found['repositories'])} repositories, {decimal(count)}"

@@ -10,7 +10,7 @@ from rich.filesize import decimal
 from mirror.cli.desk import Desk, administering, moment
 
 UPSTREAMS: Final = ("UPSTREAM", "STATE", "HITS", "FETCHED", "CALLS LEFT", "ANSWERS IN", "ANSWERED")
-PLACES: Final = ("PLACE", "ACCOUNT", "WAITING", "REFUSED", "OLDEST")
+PLACES: Final = ("PLACE", "ACCOUNT", "WAITING", "REFUSED", "BEHIND")
 JOBS: Final = ("JOB", "LAST", "NEXT", "STATE")
 _DAY_S: Final = 86_400
 
@@ -70,7 +70,7 @@ def state(one: Answer) -> str:
 
 
 def _place(one: Answer) -> Sequence[object]:
-    return one["region"], one["account"], one["waiting"], one["failed"], moment(one["oldestAt"])
+    return one["region"], one["account"], one["waiting"], one["failed"], duration(one["lagS"])
 
 
 def _job(one: Answer) -> Sequence[object]:

@@ -13,7 +13,7 @@ def build_view(house: House, syncs: Syncs, fault: Callable[[], str], busiest: Bu
     store, repositories, routing = house.store, house.repositories, house.routing
     servable = Servable(store.index, house.kept)
     return ViewDesk(
-        Statuses(house.measures, house.fills, store.replications, syncs, repositories, fault, busiest),
+        Statuses(house.measures, house.fills, syncs, repositories, fault, busiest),
         Provenance(
             store.index,
             store.catalog,

@@ -4,10 +4,12 @@ import asyncio
 import io
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from command_line import asked
 from pulling import pull
 from pushing import push_image
@@ -17,8 +19,11 @@ from running import RunningNode, cached, running
 from standin import Fault, Image, Standin
 from waiting import until
 
+from mirror.cli import main
 from mirror.cli.top import frame
+from mirror.jobs.replication import PACE
 from mirror.oci.digest import parse_digest
+from mirror.rules.destinations import DestinationRule
 
 APP = "docker.io/library/app"
 pytestmark = pytest.mark.usefixtures("logging_of_its_own")
@@ -93,6 +98,19 @@ async def test_status_says_why_an_upstream_is_left_alone(tmp_path: Path, standin
         page = (await node.fetch("/metrics"))[2]
         assert b'mirror_upstream_reachable{upstream="docker.io"} 0.0' in page
         assert b"mirror_ready 1.0" in page
+
+
+async def test_status_tells_how_far_a_place_is_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replication lag, where there is any, on the same screen."""
+    monkeypatch.setattr("mirror.jobs.replication.PACE", replace(PACE, watch_s=0.05))
+    away = DestinationRule("elsewhere", "http://127.0.0.1:9")
+    async with running(tmp_path, destinations=(away,)) as node:
+        await push_image(node, "team/app", "v1")
+
+        async def told() -> bool:
+            return ["elsewhere", "", "1"] in [line[:3] for line in await lines(tmp_path, "status")]
+
+        await until(told)
 
 
 async def test_status_of_a_node_that_does_not_run_is_exit_code_1(tmp_path: Path) -> None:
@@ -342,6 +360,23 @@ async def test_a_purge_takes_what_nothing_else_names(tmp_path: Path, standin: St
         await standin.stop()
         assert await pulled(node, "library/app/manifests/arm") == 200
         assert await pulled(node, f"library/app/manifests/{amd.digest}") >= 500
+
+
+@pytest.mark.parametrize(("said", "code", "fetches"), [("n\n", 1, 1), ("y\n", 0, 2)])
+async def test_a_person_is_asked_first(
+    tmp_path: Path, standin: Standin, monkeypatch: pytest.MonkeyPatch, said: str, code: int, fetches: int
+) -> None:
+    """What would go is told in the question; who does not say yes has changed nothing."""
+    monkeypatch.setattr("mirror.cli.purge.is_terminal", lambda _: True)
+    image = standin.add_image("library/app", "v1")
+    async with running(tmp_path, upstreams=[cached(standin)]) as node:
+        await pull_whole(node, image)
+        words = ["purge", f"{APP}:v1", "--data", str(tmp_path)]
+        asking = asyncio.to_thread(CliRunner().invoke, main, words, input=said, env={"MIRROR_CONFIG": None})
+        result = await asking
+        assert (result.exit_code, "forget 1 tags and 1 manifests of 1 repositories, " in result.stderr) == (code, True)
+        assert await pulled(node, "library/app/manifests/v1") == 200
+        assert standin.count("manifest", "v1", "GET") == fetches
 
 
 async def test_a_pattern_purges_all_that_is_cached_and_nothing_of_our_own(

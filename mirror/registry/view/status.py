@@ -16,7 +16,6 @@ from mirror.registry.fills import Fills
 from mirror.registry.repositories import Repositories
 from mirror.registry.syncing import Syncs
 from mirror.registry.view.measures import Measures
-from mirror.store.replications import NO_LAG, Replications
 from mirror.upstream.health import Standing
 
 # How many connections clients have; and that many clients' addresses, each with how many of them are its own.
@@ -68,13 +67,13 @@ class JobStatus(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class PlaceStatus(msgspec.Struct, frozen=True, rename="camel"):
-    """How far a place that images are replicated to is behind."""
+    """How far a place that images are replicated to is behind, as it was seconds ago."""
 
     region: str
     account: str
     waiting: int
     failed: int
-    oldest_at: float | None
+    lag_s: float
 
 
 class Status(msgspec.Struct, frozen=True, rename="camel"):
@@ -107,7 +106,6 @@ class Statuses:
         self,
         measures: Measures,
         fills: Fills,
-        replications: Replications,
         syncs: Syncs,
         repositories: Repositories,
         fault: Callable[[], str],
@@ -115,7 +113,6 @@ class Statuses:
     ) -> None:
         self._measures = measures
         self._fills = fills
-        self._replications = replications
         self._syncs = syncs
         self._repositories = repositories
         self._fault = fault
@@ -145,7 +142,7 @@ class Statuses:
             fills_count=len(fills),
             fills=[self._fill(fill) for fill in fills[:FILLS_MAX]],
             upstreams=_upstreams(self._measures.standings()),
-            places=await self._places(),
+            places=_places(),
             jobs=[*_jobs(), *self._sync_jobs()],
         )
 
@@ -160,14 +157,6 @@ class Statuses:
             readers=fill.readers,
             background=fill.pace is not None,
         )
-
-    async def _places(self) -> list[PlaceStatus]:
-        lags = await self._replications.lags()
-        return [
-            PlaceStatus(place.region, place.account, lag.waiting, lag.failed, lag.oldest_at)
-            for place in await self._replications.arrived()
-            for lag in (lags.get(place, NO_LAG),)
-        ]
 
     def _sync_jobs(self) -> list[JobStatus]:
         found = []
@@ -206,6 +195,14 @@ def _upstreams(standings: dict[str, Standing]) -> list[UpstreamStatus]:
             )
         )
     return found
+
+
+def _places() -> list[PlaceStatus]:
+    failed, lag_s = telemetry.readings(telemetry.REPLICATION_FAILED), telemetry.readings(telemetry.REPLICATION_LAG)
+    return [
+        PlaceStatus(region, account, int(waiting), int(failed[region, account]), lag_s[region, account])
+        for (region, account), waiting in telemetry.readings(telemetry.REPLICATION_WAITING).items()
+    ]
 
 
 def _jobs() -> list[JobStatus]:
