@@ -143,7 +143,12 @@ async def test_a_stop_in_the_midst_of_a_fill_ends_in_time(tmp_path: Path, monkey
 async def test_a_node_that_stops_is_not_ready() -> None:
     """Contract: /readyz; what is in the way is said, with 503."""
     faults = ["", "stopping"]
-    ops = Ops(lambda: faults.pop(0))
+
+    async def measure() -> None:
+        """Readiness measures nothing."""
+        raise AssertionError
+
+    ops = Ops(lambda: faults.pop(0), measure)
     for status, body in ((200, b"ok\n"), (503, b"stopping\n")):
         response = await ops.readyz(None)  # type: ignore[arg-type] # it asks nothing of the request
         assert (response.status, response.body) == (status, body)  # type: ignore[attr-defined]
