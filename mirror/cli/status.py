@@ -47,11 +47,17 @@ def _facts(found: Answer) -> Sequence[tuple[str, object]]:
         ("up", duration(found["uptimeS"])),
         ("ready", f"no: {found['fault']}" if found["fault"] else "yes"),
         ("store", f"{decimal(found['bytes'])} in {found['blobs']} blobs"),
+        ("cache", _cache(found)),
         ("disk", f"{decimal(found['diskFree'])} free of {decimal(found['disk'])}"),
         ("connections", found["connections"]),
         ("loop lag", seconds(found["loopLagS"])),
         ("fills", found["fillsCount"]),
     ]
+
+
+def _cache(found: Answer) -> str:
+    limit = f" of {decimal(found['cacheBytesMax'])}" if found["cacheBytesMax"] else ", no limit"
+    return decimal(found["cacheBytes"]) + limit
 
 
 def upstream_row(one: Answer) -> Sequence[object]:

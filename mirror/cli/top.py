@@ -61,7 +61,7 @@ async def _watch(node: Administrator, show: Callable[[Answer, Answer], object], 
 
 async def _looks(node: Administrator) -> AsyncIterator[Answer]:
     while True:
-        found = await node.own("view", "status", recount=False)
+        found = await node.own("view", "status")
         if found["fault"]:
             raise Refused(found["fault"])
         yield found

@@ -135,7 +135,7 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
         flights=flights,
         fills=fills,
         upstreams=upstreams,
-        measures=Measures(settings.storage.root, store.index, upstreams),
+        measures=Measures(store.files, store.index, upstreams),
         repositories=repositories,
         authority=authority,
         kept=manifests,

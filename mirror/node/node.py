@@ -19,7 +19,6 @@ from typing import Any, Final
 from mirror import __version__, telemetry
 from mirror.config import ConfigInvalid, Settings
 from mirror.config.settings import Tls
-from mirror.jobs.census import count_often
 from mirror.jobs.lag import watch_lag
 from mirror.jobs.lifecycle import LifecycleJob
 from mirror.jobs.sweep import sweep
@@ -106,7 +105,6 @@ class Node:
                 spawn_replication(house)
                 spawn_syncs(house, syncs)
                 tasks.spawn(watch_lag(), "loop lag")
-                tasks.spawn(count_often(house.measures), "census")
                 tasks.spawn(LifecycleJob(store.lifecycles, house.expiry).run(), "lifecycle policies")
             await self._listen_locally(control, slow, stack)
             await self._serve(server, started)

@@ -7,7 +7,6 @@ awaited, or posted where losing one does no harm.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
@@ -178,20 +177,10 @@ class Index:
                 at_one = cursor.next()
         return found
 
-    def sum_blobs(self, key: bytes, limit: int) -> tuple[int, int, bytes]:
-        """Sum up to `limit` blob entries after `key`: how many, their bytes, and the last one's key (b"": the end)."""
-        count, total, last = 0, 0, b""
-        with self._begin() as transaction, transaction.cursor(self._tables.blobs) as cursor:
-            if cursor.set_range(key + b"\0"):
-                for at, record in islice(cursor, min(limit, PAGE_MAX)):
-                    last = at
-                    count += 1
-                    total += BLOB.unpack(record)[0]
-        return count, total, last if count == min(limit, PAGE_MAX) else b""
-
-    def generation(self) -> int:
-        """Return a number that grows with each commit."""
-        return int(self._environment.info()["last_txnid"])
+    def blob_count(self) -> int:
+        """Return how many blobs are here."""
+        with self._begin() as transaction:
+            return int(transaction.stat(self._tables.blobs)["entries"])
 
     def extent(self) -> tuple[int, int]:
         """Return how much of the memory map was ever used, and its size: bytes."""

@@ -1,58 +1,38 @@
-"""What the store takes and what is left: the disk, the files of the databases, the blobs.
-
-Source: statvfs(3): what is free for this user is not what is free for root.
-"""
+"""What the store takes and what is left: the disk, the files of the databases, the blobs."""
 
 import asyncio
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
+from mirror.store.files import Files
 from mirror.store.index import Index
 
-SLICE: Final = 5_000  # blob entries in one go: some two milliseconds of the loop
+_SQL: Final = ("mirror.db", "mirror.db-wal")
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Bytes: free and in all on the disk, of the SQL file with its log, of the index's map used and in all."""
+    """Bytes: free and in all on the disk, of the SQL file with its log, of the index's map used and in all.
 
-    disk_free: int
-    disk: int
-    database: int
-    index_used: int
-    index: int
+    And how many blobs are here, manifests too, with their bytes.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """How many blobs are here, manifests too, and how many bytes."""
-
+    disk_free: int = 0
+    disk: int = 0
+    database: int = 0
+    index_used: int = 0
+    index: int = 0
     blobs: int = 0
-    size: int = 0
+    blob_bytes: int = 0
 
 
-async def measure(root: Path, index: Index) -> Sizes:
-    """Measure the store at `root`. Raises OSError."""
-    disk_free, disk, database = await asyncio.to_thread(_measure_files, root)
-    return Sizes(disk_free, disk, database, *index.extent())
+async def measure(files: Files, index: Index) -> Sizes:
+    """Measure the store. Raises OSError."""
+    disk_free, disk = await asyncio.to_thread(files.room)
+    database = await asyncio.to_thread(_size, files)
+    return Sizes(disk_free, disk, database, *index.extent(), index.blob_count(), index.blob_bytes())
 
 
-def _measure_files(root: Path) -> tuple[int, int, int]:
-    disk = os.statvfs(root)
-    files = (root / name for name in ("mirror.db", "mirror.db-wal"))
-    size = sum(path.stat().st_size for path in files if path.exists())
-    return disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize, size
-
-
-async def count_blobs(index: Index) -> Held:
-    """Count what is here, in slices: others get their turns in between."""
-    blobs, size, last = 0, 0, b""
-    while True:
-        count, total, last = index.sum_blobs(last, SLICE)
-        blobs += count
-        size += total
-        if not last:
-            return Held(blobs, size)
-        await asyncio.sleep(0)
+def _size(files: Files) -> int:
+    paths = (files.root / name for name in _SQL)
+    return sum(path.stat().st_size for path in paths if path.exists())

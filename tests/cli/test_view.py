@@ -81,7 +81,7 @@ async def test_status_tells_on_one_screen_how_the_node_stands(tmp_path: Path, st
         assert "free of" in keys["disk"]
         (upstream,) = [line for line in shown if line[0] == "docker.io"]
         assert (upstream[1], upstream[4]) == ("ok", "76 of 100")
-        assert {line[0] for line in shown} >= {"lifecycle", "sweep", "census"}
+        assert {line[0] for line in shown} >= {"lifecycle", "sweep"}
         told = json.loads((await asked(tmp_path, "status", "--json")).stdout)
         held = (image.manifest, *(standin.blobs[blob] for blob in (image.config, *image.layers)))
         assert (told["blobs"], told["bytes"]) == (4, sum(map(len, held)))
@@ -210,7 +210,8 @@ async def test_why_tells_where_a_cached_image_came_from_and_what_keeps_it(tmp_pa
     index = standin.add_index("library/app", "v1")
     amd, arm = index.images
     standin.tags["library/app"]["latest"] = index.digest
-    async with running(tmp_path, upstreams=[cached(standin, tag_fresh_s=3_600)]) as node:
+    pins = {"keep": ("docker.io/library/*",)}
+    async with running(tmp_path, upstreams=[cached(standin, tag_fresh_s=3_600)], cache=pins) as node:
         for tag in ("v1", "latest"):
             assert await pulled(node, f"library/app/manifests/{tag}") == 200
         await pull_whole(node, amd, amd.digest)
@@ -220,11 +221,14 @@ async def test_why_tells_where_a_cached_image_came_from_and_what_keeps_it(tmp_pa
         assert told["checked"].endswith("Z: fresh")
         assert told["checked again"].startswith("from 20")
         assert told["pulled"].endswith("Z")
-        assert told["kept by"] == "tag latest; tag v1"
+        assert told["kept by"] == "tag latest; tag v1; [storage] keep"
         assert told["platform linux/amd64"].startswith("whole, ")
         assert told["platform linux/arm64"] == "0 bytes here, missing: all"
         child = await facts(tmp_path, "image", "why", f"{APP}@{amd.digest}")
-        assert (child["kept by"], child["platform linux/amd64"][:5]) == (f"index {index.digest}", "whole")
+        assert (child["kept by"], child["platform linux/amd64"][:5]) == (
+            f"index {index.digest}; [storage] keep",
+            "whole",
+        )
         absent = await asked(tmp_path, "image", "why", f"{APP}@{arm.digest}")
         assert (absent.exit_code, absent.stderr.partition(":")[2].split(":")[0]) == (1, " ImageNotFoundException")
         assert standin.count("manifest", arm.digest) == 0, "nobody is asked"

@@ -6,13 +6,13 @@ its last value: a disk that hangs must not hide what else there is to see.
 
 import asyncio
 import time
-from pathlib import Path
 from typing import Final
 
 from mirror import __version__, telemetry
 from mirror.registry.upstreams import Upstreams
+from mirror.store.files import Files
 from mirror.store.index import Index
-from mirror.store.sizes import Held, Sizes, count_blobs, measure
+from mirror.store.sizes import Sizes, measure
 from mirror.upstream.health import Standing
 
 DISK_S_MAX: Final = 2.0  # statvfs answers from memory; after this the disk hangs
@@ -21,14 +21,12 @@ DISK_S_MAX: Final = 2.0  # statvfs answers from memory; after this the disk hang
 class Measures:
     """The measures of one node."""
 
-    def __init__(self, root: Path, index: Index, upstreams: Upstreams) -> None:
-        self._root = root
+    def __init__(self, files: Files, index: Index, upstreams: Upstreams) -> None:
+        self._files = files
         self._index = index
         self._upstreams = upstreams
         self._told: set[str] = set()
-        self._counted_at = -1
-        self.sizes = Sizes(0, 0, 0, 0, 0)
-        self.held = Held()
+        self.sizes = Sizes()
         telemetry.BUILD.labels(__version__).set(1)
 
     async def take(self) -> None:
@@ -37,7 +35,7 @@ class Measures:
         self._tell_upstreams()
         try:
             async with asyncio.timeout(DISK_S_MAX):
-                self.sizes = await measure(self._root, self._index)
+                self.sizes = await measure(self._files, self._index)
         except (TimeoutError, OSError) as error:
             telemetry.log.warning("disk not measured", reason=str(error) or "it does not answer")
             return
@@ -46,16 +44,8 @@ class Measures:
         telemetry.DATABASE_SIZE.set(self.sizes.database)
         telemetry.INDEX_USED.set(self.sizes.index_used)
         telemetry.INDEX_SIZE.set(self.sizes.index)
-
-    async def count(self) -> Held:
-        """Count the blobs, unless nothing has changed since they were counted."""
-        generation = self._index.generation()
-        if generation != self._counted_at:
-            self.held = await count_blobs(self._index)
-            self._counted_at = generation
-            telemetry.STORE_BLOBS.set(self.held.blobs)
-            telemetry.STORE_BYTES.set(self.held.size)
-        return self.held
+        telemetry.STORE_BLOBS.set(self.sizes.blobs)
+        telemetry.STORE_BYTES.set(self.sizes.blob_bytes)
 
     def standings(self) -> dict[str, Standing]:
         """Say how each upstream stands; of several registries' upstreams by one name the one that is worst off."""

@@ -4,6 +4,7 @@ Everything is read from the stores; no upstream is asked. Times in unix seconds,
 """
 
 import time
+from collections.abc import Callable
 from math import inf
 from typing import Literal
 
@@ -19,10 +20,8 @@ from mirror.registry.view.servable import Part, Servable
 from mirror.rules.freshness import State, fresh_s, served_until, tag_state
 from mirror.rules.lifecycle.schedule import due_at
 from mirror.rules.routing import Routing, UpstreamRule
-from mirror.store.catalog import Catalog
-from mirror.store.images import Image, Images
-from mirror.store.index import Index
-from mirror.store.lifecycles import LifecycleRows
+from mirror.store.images import Image
+from mirror.store.store import Store
 
 Way = Literal["fetched", "pushed", "replicated"]
 
@@ -60,27 +59,26 @@ class Why(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Provenance:
-    """Says why images are here."""
+    """Says why images are here. `is_kept` tells of a cached repository's name whether it is never evicted."""
 
     def __init__(
         self,
-        index: Index,
-        catalog: Catalog,
-        images: Images,
-        lifecycles: LifecycleRows,
+        store: Store,
         pull_times: PullTimes,
         repositories: Repositories,
         routing: Routing,
         servable: Servable,
+        is_kept: Callable[[str], bool],
     ) -> None:
-        self._index = index
-        self._catalog = catalog
-        self._images = images
-        self._lifecycles = lifecycles
+        self._index = store.index
+        self._catalog = store.catalog
+        self._images = store.images
+        self._lifecycles = store.lifecycles
         self._pull_times = pull_times
         self._repositories = repositories
         self._routing = routing
         self._servable = servable
+        self._is_kept = is_kept
 
     async def explain(self, registry: Registry, name: str, reference: Reference) -> Why:
         """Say why an image of `registry` is here. Raises NameInvalid, RepositoryNotFound, ImageNotFound."""
@@ -133,10 +131,12 @@ class Provenance:
         )
 
     async def _keepers(self, repository: Repository, image: Image) -> list[str]:
-        """Say what an image would be missed by: tags, lists, the image that it is about."""
+        """Say what an image would be missed by: tags, lists, the image that it is about, and who pinned it."""
         keepers = [f"tag {tag}" for tag in image.tags]
         keepers += [f"index {one}" for one in await self._images.lists_of(repository, image.digest)]
-        return keepers + ([f"subject {image.subject}"] if image.subject else [])
+        keepers += [f"subject {image.subject}"] if image.subject else []
+        is_pinned = not repository.owned and self._is_kept(self._repositories.name(repository))
+        return keepers + (["[storage] keep"] if is_pinned else [])
 
     async def _policy_due_at(self, repository: Repository) -> float | None:
         """Say when the lifecycle policy is run next, which may delete the image; None where there is none."""

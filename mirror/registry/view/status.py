@@ -77,7 +77,7 @@ class PlaceStatus(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Status(msgspec.Struct, frozen=True, rename="camel"):
-    """How the node stands; `fault` says why it is not ready, "" when it is."""
+    """How the node stands; `fault` says why it is not ready, "" when it is; `cache_bytes_max` is 0 for no limit."""
 
     version: str
     at: float
@@ -85,6 +85,8 @@ class Status(msgspec.Struct, frozen=True, rename="camel"):
     fault: str
     blobs: int
     bytes: int
+    cache_bytes: int
+    cache_bytes_max: int
     disk_free: int
     disk: int
     connections: int
@@ -110,6 +112,8 @@ class Statuses:
         repositories: Repositories,
         fault: Callable[[], str],
         busiest: Busiest,
+        *,
+        cache_bytes_max: int,
     ) -> None:
         self._measures = measures
         self._fills = fills
@@ -117,12 +121,12 @@ class Statuses:
         self._repositories = repositories
         self._fault = fault
         self._busiest = busiest
+        self._cache_bytes_max = cache_bytes_max
         self._began_at = time.monotonic()
 
-    async def tell(self, *, recount: bool) -> Status:
-        """Say how the node stands; with `recount` its blobs are counted now, else they are as last counted."""
+    async def tell(self) -> Status:
+        """Say how the node stands."""
         await self._measures.take()
-        held = await self._measures.count() if recount else self._measures.held
         sizes, fills = self._measures.sizes, self._fills.all()
         connections, clients = self._busiest(CLIENTS_MAX)
         return Status(
@@ -130,8 +134,10 @@ class Statuses:
             at=time.time(),
             uptime_s=time.monotonic() - self._began_at,
             fault=self._fault(),
-            blobs=held.blobs,
-            bytes=held.size,
+            blobs=sizes.blobs,
+            bytes=sizes.blob_bytes,
+            cache_bytes=int(telemetry.reading(telemetry.CACHE_BYTES)),
+            cache_bytes_max=self._cache_bytes_max,
             disk_free=sizes.disk_free,
             disk=sizes.disk,
             connections=connections,

@@ -87,9 +87,7 @@ class Collect(Ask, frozen=True, tag="collect"):
 
 
 class TellStatus(Ask, frozen=True, tag="status"):
-    """Say how the node stands; without `recount` the store's blobs are as last counted."""
-
-    recount: bool = True
+    """Say how the node stands."""
 
 
 class Explain(Ask, frozen=True, tag="why"):

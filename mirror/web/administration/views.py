@@ -38,8 +38,8 @@ class ViewDesk:
             ForecastPurge: self._forecast,
         }
 
-    async def _tell_status(self, _: str, ask: TellStatus) -> Mapping[str, Any]:
-        return _said(await self.statuses.tell(recount=ask.recount))
+    async def _tell_status(self, _: str, __: TellStatus) -> Mapping[str, Any]:
+        return _said(await self.statuses.tell())
 
     async def _explain(self, account: str, ask: Explain) -> Mapping[str, Any]:
         return _said(await self.provenance.explain(Registry(account, ask.public), *read_image(ask.image)))
