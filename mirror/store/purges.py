@@ -17,8 +17,8 @@ from mirror.store import mutations, tables
 from mirror.store.database import Database
 from mirror.store.ledger import Entry, Ledger, named
 
-IMAGES_MAX: Final = 20  # begun with in one transaction
-LINKS_MAX: Final = 500  # blobs in one transaction, of those that no image names
+IMAGES_MAX: Final = 10  # begun with in one transaction
+LINKS_MAX: Final = 200  # blobs in one transaction, of those that no image names
 _child, _image, _link, _tag = tables.manifest_children.c, tables.manifests.c, tables.blob_links.c, tables.tags.c
 
 

@@ -46,6 +46,7 @@ class Servable:
         self, repository: Repository, digest: Digest, platform: str = "", depth: int = NESTING_MAX
     ) -> list[Part]:
         """List the platforms of an image: those of an index, or its own."""
+        await asyncio.sleep(0)  # what follows reads memory and waits for nothing: others get their turns here
         found = await self._manifests.read(repository, digest) if depth >= 0 else None
         if found is None:
             return [Part(platform, str(digest), is_whole=False, bytes=0, missing=1, missing_bytes=None)]
@@ -57,7 +58,6 @@ class Servable:
         for child in manifest.manifests:
             if child.platform != NO_PLATFORM:
                 parts += await self.parts(repository, child.digest, child.platform or platform, depth - 1)
-        await asyncio.sleep(0)  # nothing above need have waited for anything
         return parts
 
     async def _image(
