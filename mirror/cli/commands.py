@@ -13,13 +13,17 @@ from mirror.cli.collect import collect
 from mirror.cli.failures import said_plainly
 from mirror.cli.iam import iam
 from mirror.cli.image import image
+from mirror.cli.offline import offline
 from mirror.cli.options import config_option, data_option
 from mirror.cli.places import settings_of, store_of
 from mirror.cli.progress import Bars
+from mirror.cli.purge import purge
 from mirror.cli.replication import replication
 from mirror.cli.repo import repo
 from mirror.cli.secret import secret
+from mirror.cli.status import status
 from mirror.cli.sync import sync, warm
+from mirror.cli.top import top
 from mirror.config import load
 from mirror.config.credentials import directory_of
 from mirror.config.identities import load_identities
@@ -40,10 +44,14 @@ def main() -> None:
       mirror iam create-user ci                      make a user; mirror iam --help tells the rest
       mirror warm docker.io/library/alpine:3.20      fetch an image before anybody asks
       mirror backup /mnt/backup/mirror               all that the node holds, while it serves
+      mirror status                                  how the node stands; mirror top shows it live
+      mirror offline                                 what is servable with no network
     """
 
 
-for group in (iam, repo, image, secret, replication, sync, warm, collect, backup, restore):
+_GROUPS = (iam, repo, image, secret, replication, sync)
+_ALONE = (warm, collect, backup, restore, status, top, offline, purge)
+for group in (*_GROUPS, *_ALONE):
     main.add_command(group)
 
 

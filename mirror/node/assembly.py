@@ -37,6 +37,7 @@ from mirror.registry.repositories import Repositories
 from mirror.registry.secrets import Secrets
 from mirror.registry.upstream_rights import UpstreamRights
 from mirror.registry.upstreams import Upstreams
+from mirror.registry.view import Measures
 from mirror.rules.eviction import Bounds
 from mirror.rules.hosts import Hosts, NamedHost
 from mirror.rules.routing import Routing, UpstreamRule
@@ -59,7 +60,9 @@ class House:
     hosts: Hosts
     routing: Routing
     flights: Flights
+    fills: Fills
     upstreams: Upstreams
+    measures: Measures
     repositories: Repositories
     authority: Authority
     kept: Manifests
@@ -130,7 +133,9 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
         hosts=_hosts(settings),
         routing=routing,
         flights=flights,
+        fills=fills,
         upstreams=upstreams,
+        measures=Measures(store.files, store.index, upstreams),
         repositories=repositories,
         authority=authority,
         kept=manifests,

@@ -20,6 +20,7 @@ from mirror.web.administration import (
     ReplicationDesk,
     SecretDesk,
     SyncDesk,
+    ViewDesk,
 )
 from mirror.web.app import Page
 from mirror.web.aws.bodies import Bodies
@@ -59,7 +60,7 @@ def _models() -> Models:
     return Models.load()
 
 
-async def build_control(house: House, syncs: Syncs, slow: SlowClock) -> Control:
+async def build_control(house: House, syncs: Syncs, slow: SlowClock, view: ViewDesk) -> Control:
     """Build the operations, what authorizes them, and what reads and writes them."""
     identities = house.known.identities
     iam, sts = Iam(identities), Sts(identities)
@@ -87,7 +88,7 @@ async def build_control(house: House, syncs: Syncs, slow: SlowClock) -> Control:
             json,
             query,
             identities,
-            _desks(house, syncs),
+            (*_desks(house, syncs), view),
             house.audit,
             bodies,
         ),

@@ -8,7 +8,7 @@ import asyncio
 import gc
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from mirror import __version__, telemetry
 from mirror.config import Settings
+from mirror.jobs.lag import watch_lag
 from mirror.jobs.lifecycle import LifecycleJob
 from mirror.jobs.sweep import sweep
 from mirror.node.assembly import House, build
@@ -29,6 +30,7 @@ from mirror.node.reload import Reload
 from mirror.node.replication import spawn_replication
 from mirror.node.syncing import build_syncs, spawn_syncs
 from mirror.node.tasks import Tasks
+from mirror.node.view import build_view
 from mirror.node.watchdog import watch
 from mirror.node.webhooks import spawn_webhooks
 from mirror.registry.audit import Audit, AuditFile
@@ -68,6 +70,7 @@ class Node:
         self._clocks = clocks
         self._stopping = asyncio.Event()
         self._house: House | None = None
+        self._server: Server | None = None
         self._tls = tls_context(settings.server.tls)
         self._notifier = Notifier({} if alone else os.environ, os.getpid())
         self._access = AccessLog(enabled=settings.log.access)
@@ -98,9 +101,12 @@ class Node:
             await house.pull_through.apply()
             slow = SlowClock()
             syncs = build_syncs(house)
-            control = await build_control(house, syncs, slow)
-            ops = Ops(Probes(store, tasks.spawn, self._stopping.is_set).look)
-            server = build_server(house, control, slow, ops, self._access)
+            probes = Probes(store, tasks.spawn, self._stopping.is_set)
+            control = await build_control(
+                house, syncs, slow, build_view(house, syncs, self._fault(probes), self._busiest)
+            )
+            ops = Ops(probes.look, house.measures.take)
+            server = self._server = build_server(house, control, slow, ops, self._access)
             tasks.spawn(slow.run(), "slow clients")
             tasks.spawn(sweep(store.uploads), "sweep")
             tasks.spawn(house.pull_times.run(), "times of pulls")
@@ -114,6 +120,7 @@ class Node:
                 await spawn_webhooks(house)
                 spawn_replication(house)
                 spawn_syncs(house, syncs)
+                tasks.spawn(watch_lag(), "loop lag")
                 tasks.spawn(LifecycleJob(store.lifecycles, house.expiry).run(), "lifecycle policies")
             await self._listen_locally(ops.before(control.administration.handle), slow, stack)
             await self._serve(server, started, tasks)
@@ -177,6 +184,17 @@ class Node:
             ports = ports or [address.port for address in self._settings.server.listen if address.port]
             usual = 443 if self._house.hosts.scheme == "https" else 80
             self._house.hosts.port = ports[0] if ports and ports[0] != usual else 0
+
+    def _fault(self, probes: Probes) -> Callable[[], Awaitable[str]]:
+        """Return what says what keeps the node from being ready, "" when nothing does."""
+
+        async def fault() -> str:
+            return "no node is running" if self._alone else "; ".join((await probes.look()).faults)
+
+        return fault
+
+    def _busiest(self, limit: int) -> tuple[int, list[tuple[str, int]]]:
+        return self._server.busiest(limit) if self._server is not None else (0, [])
 
     def stop(self) -> None:
         self._stopping.set()

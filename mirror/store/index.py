@@ -177,6 +177,16 @@ class Index:
                 at_one = cursor.next()
         return found
 
+    def blob_count(self) -> int:
+        """Return how many blobs are here."""
+        with self._begin() as transaction:
+            return int(transaction.stat(self._tables.blobs)["entries"])
+
+    def extent(self) -> tuple[int, int]:
+        """Return how much of the memory map was ever used, and its size: bytes."""
+        info = self._environment.info()
+        return (int(info["last_pgno"]) + 1) * int(self._environment.stat()["psize"]), int(info["map_size"])
+
     def _get(self, key: bytes, table: lmdb._Database) -> bytes | None:
         with self._begin() as transaction:
             record: bytes | None = transaction.get(key, None, table)
@@ -228,6 +238,10 @@ class Index:
 
     async def drop_document(self, repository: Repository, key: str) -> None:
         await self.write(lambda index: index.drop_document(repository, key))
+
+    async def drop_documents(self, repository: Repository) -> None:
+        """Forget all that was kept of an upstream's answers about `repository`."""
+        await self.write(lambda index: index.drop_documents(repository))
 
     async def write(self, change: Callable[[Projection], T], *, durable: bool = False) -> T:
         """Run `change` on the writer's thread, in one transaction with what else is waiting."""

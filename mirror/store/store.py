@@ -38,6 +38,7 @@ from mirror.store.index import Index
 from mirror.store.ledger import Ledger
 from mirror.store.lifecycles import LifecycleRows
 from mirror.store.news import News
+from mirror.store.purges import Purges
 from mirror.store.rebuild import Progress, rebuild, replay, unseen
 from mirror.store.replications import Replications
 from mirror.store.uploads import Uploads
@@ -61,6 +62,7 @@ class Store:
     catalog: Catalog
     images: Images
     lifecycles: LifecycleRows
+    purges: Purges
     documents: Documents
     cursors: Cursors
     replications: Replications
@@ -108,6 +110,7 @@ class Store:
                 catalog=Catalog(database, ledger),
                 images=Images(database, ledger),
                 lifecycles=LifecycleRows(database, ledger),
+                purges=Purges(database, ledger),
                 documents=Documents(ledger),
                 cursors=Cursors(database, ledger),
                 replications=Replications(database, ledger),

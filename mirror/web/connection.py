@@ -94,6 +94,12 @@ class Connection(web_protocol.RequestHandler):
             # Not at once: a transport that is closed before it reads takes the reading of whoever gets its descriptor.
             self._loop.call_soon(self._loop.call_soon, self._wire.close)
 
+    @property
+    def peer(self) -> str:
+        """The client's address; "" of a unix socket."""
+        peer = self._wire.get_extra_info("peername")
+        return str(peer[0]) if isinstance(peer, tuple) else ""
+
     def connection_lost(self, exc: BaseException | None) -> None:
         self.lobby.leave()
         self.lobby.slow.forget(self._wire)

@@ -23,10 +23,11 @@ class Readiness:
 
 
 class Ops:
-    """Handlers of /healthz, /readyz and /metrics. `ready` looks whether the node can do its work."""
+    """Handlers of /healthz, /readyz and /metrics. `ready` looks whether the node can work; `measure` sets gauges."""
 
-    def __init__(self, ready: Callable[[], Awaitable[Readiness]]) -> None:
+    def __init__(self, ready: Callable[[], Awaitable[Readiness]], measure: Callable[[], Awaitable[None]]) -> None:
         self._ready = ready
+        self._measure = measure
 
     async def healthz(self, request: web.BaseRequest) -> web.StreamResponse:  # noqa: ARG002
         """Alive: the loop answers."""
@@ -40,7 +41,9 @@ class Ops:
         return answer(503 if found.faults else 200, [("Content-Type", "text/plain")], body.encode())
 
     async def metrics(self, request: web.BaseRequest) -> web.StreamResponse:  # noqa: ARG002
-        telemetry.take_in()
+        """Counters, and gauges as they are now."""
+        await self._measure()
+        telemetry.READY.set(not (await self._ready()).faults)
         body = await asyncio.to_thread(telemetry.exposition)
         return answer(200, [("Content-Type", "text/plain; version=0.0.4; charset=utf-8")], body)
 

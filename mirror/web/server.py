@@ -1,6 +1,7 @@
 """The server: makes connections, caps them below the limit of open files, and lets them end in time."""
 
 import resource
+from collections import Counter
 from typing import Any, Final
 
 from aiohttp import web
@@ -71,6 +72,11 @@ class Server(web.Server):
         await self.lobby.emptied(min(LAST_ASKED_S, drain_s))
         self.pre_shutdown()
         await self.shutdown(drain_s)
+
+    def busiest(self, limit: int) -> tuple[int, list[tuple[str, int]]]:
+        """Return how many connections are open, and up to `limit` addresses of clients that have the most of them."""
+        peers = Counter(one.peer for one in self.connections if isinstance(one, Connection))
+        return peers.total(), peers.most_common(limit)
 
     async def shutdown(self, timeout: float | None = None) -> None:
         """Let transfers finish within `timeout` seconds, then let their last bytes leave this process."""

@@ -146,7 +146,11 @@ async def test_a_node_that_stops_is_not_ready() -> None:
     async def look() -> Readiness:
         return found.pop(0)
 
-    ops = Ops(look)
+    async def measure() -> None:
+        """Readiness measures nothing."""
+        raise AssertionError
+
+    ops = Ops(look, measure)
     for status, body in ((200, b"ok\n"), (200, b"ok\ndisk: full\n"), (503, b"stopping\n")):
         response = await ops.readyz(None)  # type: ignore[arg-type] # it asks nothing of the request
         assert (response.status, response.body) == (status, body)  # type: ignore[attr-defined]

@@ -9,6 +9,7 @@ from mirror.web.administration.people import PeopleDesk
 from mirror.web.administration.replications import ReplicationDesk
 from mirror.web.administration.secrets import SecretDesk
 from mirror.web.administration.syncs import SyncDesk
+from mirror.web.administration.views import ViewDesk
 
 __all__ = [
     "Administration",
@@ -20,4 +21,5 @@ __all__ = [
     "ReplicationDesk",
     "SecretDesk",
     "SyncDesk",
+    "ViewDesk",
 ]
