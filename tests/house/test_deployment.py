@@ -18,7 +18,7 @@ from running import running
 from mirror import __version__
 from mirror.cli import main
 from mirror.config import Settings, load
-from mirror.node.node import DRAIN_S_MAX
+from mirror.config.settings import Server
 
 MANIFESTS = sorted((ROOT / "config" / "kubernetes").glob("*.yaml"))
 CONTAINERFILE = (ROOT / "Containerfile").read_text()
@@ -134,7 +134,7 @@ def test_a_manifest_locks_the_node_down_and_lets_it_drain(path: Path) -> None:
         assert (context["allowPrivilegeEscalation"], context["readOnlyRootFilesystem"]) == (False, True)
         assert context["capabilities"]["drop"] == ["ALL"]
     assert "add" not in node["securityContext"]["capabilities"]
-    assert pod["terminationGracePeriodSeconds"] > DRAIN_S_MAX
+    assert pod["terminationGracePeriodSeconds"] > Server().drain_s
     assert "memory" in node["resources"]["limits"]
 
 
