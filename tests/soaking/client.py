@@ -37,9 +37,11 @@ class Image:
     pushed_at: float = math.inf
     is_leaving: bool = False
     digest: str = field(init=False)
+    digests: tuple[str, ...] = field(init=False)  # of the blobs
 
     def __post_init__(self) -> None:
         self.digest = digest_of(self.manifest)
+        self.digests = tuple(map(digest_of, self.blobs))
 
 
 def make_image(name: str, tag: str, layers: Sequence[bytes]) -> Image:
@@ -94,8 +96,8 @@ class Client:
     async def push(self, image: Image, pieces: int = 1) -> Heard:
         """Ask for each blob, send what is not there, then the manifest; return the answer to that."""
         image.sent_at = time.monotonic()
-        for blob in image.blobs:
-            status, _, _ = await self.ask("HEAD", f"/v2/{image.name}/blobs/{digest_of(blob)}")
+        for digest, blob in zip(image.digests, image.blobs, strict=True):
+            status, _, _ = await self.ask("HEAD", f"/v2/{image.name}/blobs/{digest}")
             expect(status in (200, 404), "HEAD blob", status)
             if status == 404:
                 await self.upload(image.name, blob, pieces)
@@ -106,7 +108,8 @@ class Client:
     async def pull(self, image: Image, reference: str) -> bool:
         """Pull an image whole and compare all bytes; False where any of it is answered 404. Raises Wrong."""
         paths = [(f"manifests/{reference}", image.manifest)]
-        for path, wanted in paths + [(f"blobs/{digest_of(blob)}", blob) for blob in image.blobs]:
+        blobs = [(f"blobs/{digest}", blob) for digest, blob in zip(image.digests, image.blobs, strict=False)]
+        for path, wanted in paths + blobs:
             status, _, body = await self.ask("GET", f"/v2/{image.name}/{path}", headers={"Accept": OCI_MANIFEST})
             if status == 404:
                 return False

@@ -4,7 +4,7 @@ import math
 import time
 from typing import Final
 
-from .client import Image, digest_of, expect
+from .client import Image, expect
 from .soak import EXPIRING, KEPT, OURS, SIZES, Kind, Soak
 
 IMAGES_MAX: Final = 60  # of our own, but for those of a policy: above it they are deleted
@@ -54,9 +54,9 @@ async def _pull_cached(soak: Soak, image: Image) -> int:
 
 async def pull_range(soak: Soak) -> int:
     image = soak.random.choice(soak.upstream)
-    blob = soak.random.choice(image.blobs)
+    digest, blob = soak.random.choice(list(zip(image.digests, image.blobs, strict=True)))
     first, last = sorted(soak.random.randrange(len(blob)) for _ in range(2))
-    path = f"/v2/{image.name}/blobs/{digest_of(blob)}"
+    path = f"/v2/{image.name}/blobs/{digest}"
     status, _, body = await soak.client.ask("GET", path, headers={"Range": f"bytes={first}-{last}"})
     expect(status == 206, f"GET {path} {first}-{last}", status, body)
     expect(body == blob[first : last + 1], f"GET {path} {first}-{last}", "other bytes")
@@ -120,13 +120,13 @@ async def collect(soak: Soak) -> int:
 
 
 KINDS: Final = (
-    Kind("pushes", push, workers=4),
-    Kind("pulls of our own", pull_own, workers=4),
-    Kind("pulls of cached images, warm", pull_hot, workers=2),
-    Kind("pulls of cached images, cold", pull_cold, workers=2),
-    Kind("ranges of cached blobs", pull_range, workers=1),
-    Kind("deletions", delete, workers=2),
-    Kind("pushes given up", give_up, workers=1),
-    Kind("runs of lifecycle policies", expire, workers=1, pause_s=0.5),
-    Kind("collections", collect, workers=1, pause_s=0.2),
+    Kind("pushes", push, workers=6),
+    Kind("pulls of our own", pull_own, workers=3, pause_s=0.03),
+    Kind("pulls of cached images, warm", pull_hot, workers=2, pause_s=0.03),
+    Kind("pulls of cached images, cold", pull_cold, workers=3),
+    Kind("ranges of cached blobs", pull_range, pause_s=0.03),
+    Kind("deletions", delete, workers=3, pause_s=0.02),
+    Kind("pushes given up", give_up, pause_s=0.05),
+    Kind("runs of lifecycle policies", expire, pause_s=0.3),
+    Kind("collections", collect, pause_s=0.2),
 )
