@@ -30,7 +30,7 @@ def hurry() -> None:
     store: Any = import_module("mirror.store.store").Store
     store.open = partial(store.open, grace_s=GRACE_S)
     if find_spec("mirror.jobs.scrub"):
-        scrub = import_module("mirror.jobs.scrub")
+        scrub: Any = import_module("mirror.jobs.scrub")
         scrub.PACE = scrub.Pace(start_s=1.0, look_s=0.5, every_s=0.5)
 
 
