@@ -1,6 +1,7 @@
 """A client of a registry that believes nothing: images as they are pushed, and every byte compared when pulled."""
 
 import hashlib
+import io
 import json
 import math
 import time
@@ -76,7 +77,7 @@ class Client:
         for start in starts[:-1]:
             place = await self.send(place, blob[start : start + step])
         where = f"{place}{'&' if '?' in place else '?'}digest={digest_of(blob)}"
-        status, _, body = await self.ask("PUT", where, data=blob[starts[-1] :])
+        status, _, body = await self.ask("PUT", where, data=io.BytesIO(blob[starts[-1] :]))
         expect(status == 201, "PUT blob", status, body)
 
     async def begin(self, name: str) -> str:
@@ -85,7 +86,7 @@ class Client:
         return headers["Location"]
 
     async def send(self, place: str, data: bytes) -> str:
-        status, headers, body = await self.ask("PATCH", place, data=data)
+        status, headers, body = await self.ask("PATCH", place, data=io.BytesIO(data))
         expect(status == 202, "PATCH upload", status, body)
         return headers["Location"]
 

@@ -8,8 +8,8 @@ from .client import Image, expect
 from .soak import EXPIRING, KEPT, OURS, SIZES, Kind, Soak
 
 IMAGES_MAX: Final = 60  # of our own, but for those of a policy: above it they are deleted
-IMAGES_MIN: Final = 10
-DELETED_EARLY: Final = 0.05  # the part of looks that takes an image though there are few
+IMAGES_MIN: Final = 2
+DELETED_EARLY: Final = 0.5  # the part of looks that takes an image though there is room
 HOT: Final = 5  # cached images that half of the pulls are about
 
 
@@ -125,7 +125,7 @@ KINDS: Final = (
     Kind("pulls of cached images, warm", pull_hot, workers=2, pause_s=0.03),
     Kind("pulls of cached images, cold", pull_cold, workers=3),
     Kind("ranges of cached blobs", pull_range, pause_s=0.03),
-    Kind("deletions", delete, workers=3, pause_s=0.02),
+    Kind("deletions", delete, workers=2, pause_s=0.2),
     Kind("pushes given up", give_up, pause_s=0.05),
     Kind("runs of lifecycle policies", expire, pause_s=0.3),
     Kind("collections", collect, pause_s=0.2),
