@@ -56,10 +56,10 @@ class Sample:
 
 def measured(pid: int, work: Callable[[], Load]) -> Sample:
     """Run `work` and charge it what the process tree of `pid` used meanwhile. RSS is the highest of that time."""
-    _forget_peaks(pid)
+    forget_peaks(pid)
     before = cpu_s(pid)
     load = work()
-    return Sample(load, cpu_s(pid) - before, _peak_mib(pid))
+    return Sample(load, cpu_s(pid) - before, peak_mib(pid))
 
 
 def load_of(latencies_s: Sequence[float], body_bytes: int, seconds: float, errors: int = 0, note: str = "") -> Load:
@@ -86,12 +86,12 @@ def _own_cpu_s(pid: int) -> float:
     return sum(int(field) for field in fields[11:15]) / TICKS_PER_S
 
 
-def _forget_peaks(pid: int) -> None:
+def forget_peaks(pid: int) -> None:
     for each in _tree(pid):
         Path(f"/proc/{each}/clear_refs").write_text("5")
 
 
-def _peak_mib(pid: int) -> float:
+def peak_mib(pid: int) -> float:
     return sum(_own_peak_kib(each) for each in _tree(pid)) * 1024 / MIB
 
 

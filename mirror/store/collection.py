@@ -38,7 +38,7 @@ from mirror.store.guard import Guard
 from mirror.store.index import Index
 from mirror.store.ledger import Entry, Ledger
 from mirror.store.mutations import unlink_blob
-from mirror.store.rows import add_rows
+from mirror.store.rows import add_rows, listed
 from mirror.store.unneeded import suspect
 
 BATCH_MAX: Final = 100  # blobs of one transaction: pushes wait for some 10 ms
@@ -153,7 +153,7 @@ class Collection:
 
 async def judge(connection: AsyncConnection, digests: Sequence[Digest], before: float) -> Verdict:
     """Say which blobs nobody needs; links made since `before` (unix seconds) are needed in any case."""
-    texts = [str(digest) for digest in digests]
+    texts = listed(str(digest) for digest in digests)
     link, child, image, owner = (
         table.c for table in (tables.blob_links, tables.manifest_children, tables.manifests, tables.repositories)
     )
@@ -186,6 +186,6 @@ async def _take(entry: Entry, sizes: dict[Digest, int | None], guard: Guard, now
     entry.collected.update(found)
     entry.changes += [Change("blob.collected", Repository(Registry(""), "", ""), now, digest) for digest in found]
     table = tables.unneeded
-    await entry.connection.execute(delete(table).where(table.c.digest.in_([str(digest) for digest in sizes])))
+    await entry.connection.execute(delete(table).where(table.c.digest.in_(listed(map(str, sizes)))))
     await suspect(entry, [digest for digest in sizes if digest not in taken or digest in early], now)
     return found

@@ -15,6 +15,7 @@ from mirror.oci.names import Repository
 from mirror.store import mutations, tables
 from mirror.store.database import Database
 from mirror.store.ledger import Ledger, named
+from mirror.store.rows import listed
 from mirror.store.status_mutations import set_status
 from mirror.store.usage import Usage, read_usage
 
@@ -84,7 +85,7 @@ class Images:
 
     async def find(self, repository: Repository, digests: Sequence[Digest]) -> dict[Digest, Image]:
         """Return those of `digests` (some hundred at most) that are images of `repository`."""
-        wanted = [str(digest) for digest in digests]
+        wanted = listed(str(digest) for digest in digests)
         found = await self._read(repository, images_of(repository).where(tables.manifests.c.digest.in_(wanted)))
         return {image.digest: image for image in found}
 
@@ -125,7 +126,7 @@ class Images:
             select(table.c.digest, table.c.media_type, func.min(image.c.status))
             .join(tables.repositories, tables.repositories.c.id == table.c.repository_id)
             .join(image, and_(image.c.repository_id == table.c.repository_id, image.c.digest == table.c.manifest))
-            .where(*named(repository), table.c.digest.in_(map(str, digests)), table.c.kind != "manifest")
+            .where(*named(repository), table.c.digest.in_(listed(map(str, digests))), table.c.kind != "manifest")
             .group_by(table.c.digest)
         )
         async with self._database.read() as connection:
@@ -181,7 +182,7 @@ def _tags(repository: Repository, digests: Sequence[str]) -> Select[Any]:
     return (
         select(table)
         .join(tables.repositories)
-        .where(*named(repository), table.c.digest.in_(digests))
+        .where(*named(repository), table.c.digest.in_(listed(digests)))
         .order_by(table.c.tag)
     )
 

@@ -19,6 +19,7 @@ from mirror.store.database import Database
 from mirror.store.images import PAGE_MAX, Image, images_of, read_images
 from mirror.store.ledger import Entry, Ledger, named
 from mirror.store.repository_mutations import put_document
+from mirror.store.rows import listed
 from mirror.store.status_mutations import set_status
 
 LIFECYCLE: Final = "lifecycle"  # the kind of repository document that a policy is
@@ -108,7 +109,7 @@ async def _act(
 ) -> list[lifecycle.Action]:
     await _check_policy(entry, repository, text)
     digests = {action.image.digest for action in actions} | {action.follows for action in actions}
-    chosen = images_of(repository).where(tables.manifests.c.digest.in_(digests))
+    chosen = images_of(repository).where(tables.manifests.c.digest.in_(listed(digests)))
     there = {image.digest: image for image in await _judged(entry.connection, repository, chosen)}
     done = []
     for action in actions:
@@ -146,7 +147,7 @@ async def _lists(
     chosen = (
         select(table.c.digest, table.c.manifest)
         .join(tables.repositories, tables.repositories.c.id == table.c.repository_id)
-        .where(*named(repository), table.c.digest.in_(digests), table.c.kind == "manifest")
+        .where(*named(repository), table.c.digest.in_(listed(digests)), table.c.kind == "manifest")
         .order_by(table.c.manifest)
     )
     found: dict[str, list[str]] = {}

@@ -16,7 +16,7 @@ from mirror.oci.names import Repository
 from mirror.store import tables
 from mirror.store.changes import Change, manifest_detail
 from mirror.store.ledger import Entry
-from mirror.store.rows import put_rows
+from mirror.store.rows import listed, put_rows
 from mirror.store.status_mutations import CHILDREN_ASKED_MAX, restore_artifacts, restore_children
 from mirror.store.unneeded import suspect, suspect_image
 
@@ -75,7 +75,7 @@ async def check_new(entry: Entry, repository: Repository, tags: Collection[str])
         return
     table = tables.tags
     repository_id = await entry.repository_id(repository)
-    taken = select(table.c.tag).where(table.c.repository_id == repository_id, table.c.tag.in_(sorted(tags)))
+    taken = select(table.c.tag).where(table.c.repository_id == repository_id, table.c.tag.in_(listed(sorted(tags))))
     found = (await entry.connection.execute(taken.limit(1))).scalar()
     if found is not None:
         raise TagTaken(found)
@@ -241,7 +241,7 @@ async def _image_size(entry: Entry, repository_id: int, manifest: Manifest) -> i
     if not manifest.manifests:
         return sum(blob.size for blob in manifest.blobs)
     table = tables.manifests
-    children = [str(child.digest) for child in manifest.manifests[:CHILDREN_ASKED_MAX]]
+    children = listed(str(child.digest) for child in manifest.manifests[:CHILDREN_ASKED_MAX])
     largest = select(func.max(table.c.image_size)).where(
         table.c.repository_id == repository_id, table.c.digest.in_(children)
     )

@@ -14,6 +14,7 @@ from mirror.oci.names import Repository
 from mirror.store import tables
 from mirror.store.changes import Change
 from mirror.store.ledger import Entry
+from mirror.store.rows import listed
 
 CHILDREN_ASKED_MAX: Final = 1_000  # a statement takes some thousand values; real lists have a dozen children
 _ARTIFACTS_MAX: Final = 1_000  # restored with one subject: pushes wait meanwhile
@@ -40,7 +41,7 @@ async def restore_artifacts(entry: Entry, repository: Repository, subject: Diges
 
 async def restore_children(entry: Entry, repository: Repository, manifest: Manifest, at: float) -> None:
     """Restore the archived children of a list that is pushed: it could not be pulled without them."""
-    children = [str(child.digest) for child in manifest.manifests[:CHILDREN_ASKED_MAX]]
+    children = listed(str(child.digest) for child in manifest.manifests[:CHILDREN_ASKED_MAX])
     if children:
         chosen = tables.manifests.c.digest.in_(children)
         for child in await _archived(entry, repository, chosen, CHILDREN_ASKED_MAX):
