@@ -107,7 +107,7 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
     manifests = Manifests(store.files, store.index, store.catalog)
     pull = PullManifests(store.index, store.catalog, manifests, repositories, upstreams, flights)
     fills = Fills(store.files, store.index, tasks.spawn)
-    blobs = PullBlobs(store.files, store.index, store.catalog, repositories, fills, upstreams, flights)
+    blobs = PullBlobs(store.files, store.index, store.catalog, repositories, fills, upstreams, flights, store.losses)
     pull.followers.append(Prefetch(pull, blobs, throttle, tasks.spawn).follow)
     authority = _authority(settings, store, known, routing)
     routes = _routes(settings, store)

@@ -75,7 +75,7 @@ def _step(
 
 def _put_link(index: Projection, repository: Repository, row: RowMapping, files: Files) -> None:
     digest = parse_digest(row["digest"])
-    index.find_blob(digest, files.entry)
+    index.find_blob(digest, files.entry, row["size"])
     index.link(repository, digest, row["media_type"], row["size"], proven=row["proven"])
 
 
@@ -83,7 +83,7 @@ def _put_manifest(
     index: Projection, repository: Repository, row: RowMapping, needed: Sequence[Digest], files: Files
 ) -> None:
     digest = parse_digest(row["digest"])
-    index.find_blob(digest, files.entry)
+    index.find_blob(digest, files.entry, row["size"])
     whole = all(index.serves(repository, blob) for blob in needed)
     index.put_manifest(repository, digest, row["media_type"], row["size"], whole)
     index.set_status(repository, digest, row["status"])

@@ -66,6 +66,11 @@ SYNC_SUCCESS = _gauge("mirror_sync_last_success_timestamp_seconds", "End of the 
 LIFECYCLE_EXPIRED = _counter("mirror_lifecycle_expired", "Images that lifecycle policies have deleted.")
 LIFECYCLE_ARCHIVED = _counter("mirror_lifecycle_archived", "Images that lifecycle policies have archived.")
 LIFECYCLE_FAILED = _counter("mirror_lifecycle_failed", "Runs of lifecycle policies that ended in a fault of ours.")
+SCRUB_BYTES = _counter("mirror_scrub_bytes", "Bytes of blobs read again and compared.")
+SCRUB_SUCCESS = _gauge("mirror_scrub_last_success_timestamp_seconds", "End of the last scrub of all blobs.")
+DAMAGE_FOUND = _counter("mirror_damage_found", "Blobs that were not as they should be.", "fault")
+DAMAGE_HEALED = _counter("mirror_damage_healed", "Blobs that were damaged or lost, and are right again.")
+DAMAGE_LOST = _gauge("mirror_damage_lost", "Blobs of our own whose bytes nobody has.")
 LOG_LINES_DROPPED = _counter("mirror_log_lines_dropped", "Log lines lost because nobody read them in time.")
 
 

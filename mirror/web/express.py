@@ -156,6 +156,8 @@ class Express:
         digest_key, head, size, data = held
         answer: bytes | FileAnswer | None
         if wanted.is_head:
+            if data is None and not self._files.has(digest_from_key(digest_key), size):
+                return None
             answer, size = head + self._end(), 0
         elif data is not None:
             answer = b"".join((head, self._end(), data))
