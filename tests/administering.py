@@ -97,7 +97,14 @@ async def administered(root: Path) -> AsyncIterator[Administered]:
             JsonApi(reception),
             QueryApi(reception),
             Affairs(
-                identities, house.secrets, store.replications, _backfills(store), syncs, _repositories(store), nothing
+                identities,
+                house.secrets,
+                store.replications,
+                _backfills(store),
+                syncs,
+                _repositories(store),
+                nothing,
+                nothing,
             ),
             audit,
             bodies,

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from mirror import __version__
 from mirror.config import Settings
 from mirror.node.identities import Known
+from mirror.node.peers import Peers
 from mirror.node.tasks import Tasks
 from mirror.oci.names import Registry
 from mirror.registry.audit import Audit
@@ -19,6 +20,7 @@ from mirror.registry.exclusions import Exclusions
 from mirror.registry.expiry import Expiry
 from mirror.registry.fills import Fills
 from mirror.registry.flights import Flights
+from mirror.registry.healing import Healing
 from mirror.registry.lifecycles import Lifecycles
 from mirror.registry.manifests import Manifests
 from mirror.registry.prefetch import Prefetch
@@ -69,6 +71,9 @@ class House:
     lifecycles: Lifecycles
     expiry: Expiry
     throttle: Throttle
+    fills: Fills
+    peers: Peers
+    healing: Healing
     discovery: Discovery
     rights: UpstreamRights
     secrets: Secrets
@@ -109,6 +114,9 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
     fills = Fills(store.files, store.index, tasks.spawn)
     blobs = PullBlobs(store.files, store.index, store.catalog, repositories, fills, upstreams, flights, store.losses)
     pull.followers.append(Prefetch(pull, blobs, throttle, tasks.spawn).follow)
+    peers = Peers(settings)
+    healing = Healing(store, fills, blobs, pull, flights, throttle, peers.of)
+    blobs.menders.append(healing.begin)
     authority = _authority(settings, store, known, routing)
     routes = _routes(settings, store)
     pull_times = PullTimes(store.images, Exclusions(store.documents))
@@ -120,6 +128,9 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
         known=known,
         tasks=tasks,
         throttle=throttle,
+        fills=fills,
+        peers=peers,
+        healing=healing,
         hosts=_hosts(settings),
         routing=routing,
         flights=flights,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from mirror.node.assembly import House
+from mirror.registry.checkups import Checkups
 from mirror.registry.gallery import Gallery
 from mirror.registry.syncing import Syncs
 from mirror.web.administration import Administration, Affairs
@@ -83,6 +84,7 @@ async def build_control(house: House, syncs: Syncs, slow: SlowClock) -> Control:
                 syncs,
                 house.repositories,
                 house.expiry,
+                Checkups(house.store, house.healing, house.tasks.spawn),
             ),
             house.audit,
             bodies,

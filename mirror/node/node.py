@@ -20,6 +20,7 @@ from mirror import __version__, telemetry
 from mirror.config import ConfigInvalid, Settings
 from mirror.config.settings import Tls
 from mirror.jobs.lifecycle import LifecycleJob
+from mirror.jobs.scrub import ScrubJob
 from mirror.jobs.sweep import sweep
 from mirror.node.assembly import House, build
 from mirror.node.control import Control, build_control
@@ -82,6 +83,7 @@ class Node:
             audit = await self._open_audit(stack)
             house = self._house = build(settings, store, known, tasks, audit, self._clocks)
             stack.push_async_callback(house.upstreams.close)
+            stack.push_async_callback(house.peers.close)
             await house.pull_through.apply()
             slow = SlowClock()
             syncs = build_syncs(house)
@@ -96,6 +98,9 @@ class Node:
                 spawn_replication(house)
                 spawn_syncs(house, syncs)
                 tasks.spawn(LifecycleJob(store.lifecycles, house.expiry).run(), "lifecycle policies")
+                if settings.storage.scrub_bytes_s:
+                    scrub = ScrubJob(store, house.healing, house.fills.clients, settings.storage.scrub_bytes_s)
+                    tasks.spawn(scrub.run(), "scrub")
             await self._listen_locally(control, slow, stack)
             await self._serve(server, started)
 

@@ -1,11 +1,14 @@
 """The nodes of other regions, as places where lost bytes may be."""
 
 from collections.abc import Sequence
+from typing import Final
 
+from mirror import __version__
 from mirror.config.settings import Settings
-from mirror.node.replication import AGENT
 from mirror.upstream.peer import PeerRule, open_peer_pull
 from mirror.upstream.peer_pull import PeerPull
+
+AGENT: Final = f"mirror/{__version__}"
 
 
 class Peers:

@@ -6,10 +6,12 @@ of: in the log, in a metric, and by every scrub until it is back or its name is 
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from math import inf
+from typing import Final, Literal, Protocol
 
 from mirror import telemetry
 from mirror.oci.digest import Digest, digest_of
@@ -24,6 +26,9 @@ from mirror.store.holders import Holder
 from mirror.store.store import Store
 from mirror.upstream.body import BlobBody
 from mirror.upstream.throttle import Throttle
+
+AGAIN_S: Final = 60.0  # clients ask again at once, and peers each other
+TRIED_MAX: Final = 10_000
 
 Outcome = Literal["healed", "missed", "lost"]
 
@@ -75,18 +80,27 @@ class Healing:
         self._flights = flights
         self._throttle = throttle
         self._peers = peers
+        self._tried: dict[Digest, float] = {}  # when (monotonic seconds), for those who ask
 
     async def mend(self, fault: Fault) -> Outcome:
         """Do about a fault what can be done: here, else with what others have. Raises StorageFull and OSError."""
-        telemetry.DAMAGE_FOUND.labels(fault.kind).inc()
-        telemetry.log.error("damage found", digest=str(fault.digest), fault=fault.kind)
         if await self._store.losses.repair(fault):
             telemetry.DAMAGE_HEALED.inc()
             return "healed"
         return await self.heal(fault.digest)
 
     def begin(self, digest: Digest) -> None:
-        """Bring a digest back some time soon: somebody has asked for it."""
+        """Bring a digest back some time soon, unless that was tried a moment ago: somebody has asked for it.
+
+        It may be a node that has lost it too, which we would ask, which would ask us.
+        """
+        now = time.monotonic()
+        if now - self._tried.get(digest, -inf) < AGAIN_S:
+            return
+        self._tried.pop(digest, None)
+        self._tried[digest] = now
+        if len(self._tried) > TRIED_MAX:
+            del self._tried[next(iter(self._tried))]
         self._flights.launch(("heal", digest), lambda: self._heal(digest))
 
     async def heal(self, digest: Digest) -> Outcome:
@@ -137,8 +151,9 @@ class Healing:
             if data is not None and digest_of(data, digest.algorithm) == digest:
                 await self._keep(digest, data)
             return
+        size = holder.size if holder.size >= 0 else None
         source = PeerSource(holder.repository, peer)
-        await self._fills.join(digest, None, source, self._throttle).ended()
+        await self._fills.join(digest, size, source, self._throttle).ended()
 
     async def _keep(self, digest: Digest, data: bytes) -> None:
         files = self._store.files

@@ -6,6 +6,7 @@ between two pieces, and none is taken for the one that another has replaced.
 """
 
 import asyncio
+import errno
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from mirror.store.index import Index
 from mirror.store.quarantine import Mark, mark_of
 
 PIECE_BYTES: Final = 1024 * 1024  # of one read: a tenth of a millisecond of xxh3, half of one of sha256
+
+# What a disk and a filesystem say of bytes that they cannot give: that is damage, and no trouble of ours.
+_UNREADABLE: Final = frozenset({errno.EIO, errno.EBADMSG, errno.EUCLEAN})
 
 FaultKind = Literal[
     "wrong bytes",
@@ -61,9 +65,12 @@ async def missing(files: Files, index: Index, digests: Sequence[Digest]) -> list
 
 
 class Examiner:
-    """Examines blobs. `take` is asked before each read; `thorough` believes no xxh3."""
+    """Examines blobs. `take` is asked before each read, of `piece_bytes` at most; `thorough` believes no xxh3."""
 
-    def __init__(self, files: Files, index: Index, take: Take, *, thorough: bool) -> None:
+    def __init__(
+        self, files: Files, index: Index, take: Take, *, thorough: bool, piece_bytes: int = PIECE_BYTES
+    ) -> None:
+        self._piece_bytes = piece_bytes
         self._files = files
         self._index = index
         self._take = take
@@ -107,7 +114,7 @@ class Examiner:
         reading = _Reading(self._files.path(digest), digest, size, by_digest=by_digest)
         goes_on = True
         while goes_on:
-            count = max(1, min(PIECE_BYTES, size - reading.offset))
+            count = max(1, min(self._piece_bytes, size - reading.offset))
             await self._take(count)
             goes_on = await asyncio.to_thread(reading.go_on, count)
         return reading
@@ -150,6 +157,10 @@ class _Reading:
             return False
         try:
             return self._go_on(descriptor, count)
+        except OSError as error:
+            if error.errno in _UNREADABLE:
+                return False
+            raise
         finally:
             os.close(descriptor)
 

@@ -7,6 +7,7 @@ that a lost blob is needed for is not whole any more: it is given only while its
 
 import asyncio
 
+from mirror import telemetry
 from mirror.oci.digest import Digest, digest_of
 from mirror.store.examination import Fault, missing
 from mirror.store.files import Files
@@ -35,6 +36,8 @@ class Losses:
         Raises StorageFull and OSError.
         """
         digest = fault.digest
+        telemetry.DAMAGE_FOUND.labels(fault.kind).inc()
+        telemetry.log.warning("damage found", digest=str(digest), fault=fault.kind)
         if fault.kind == "file without entry":
             await self._index.write(lambda index: index.find_blob(digest, self._files.entry))
         elif fault.kind == "wrong inline bytes":

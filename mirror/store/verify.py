@@ -37,14 +37,18 @@ class Verification:
     async def faults(self, progress: Progress = lambda _: None) -> AsyncIterator[Fault]:
         """Yield each fault as it is found; whoever repairs it does so before the next one is looked for."""
         done = 0
+        told: set[Digest] = set()
         async for fault in self._all():
             if fault is not None:
+                if len(told) < SEEN_MAX:
+                    told.add(fault.digest)
                 yield fault
             else:
                 done += 1
                 progress(done)
         async for digest in unheld(self._holders, self._index):
-            yield Fault("name without bytes", digest)
+            if digest not in told:
+                yield Fault("name without bytes", digest)
 
     async def _all(self) -> AsyncIterator[Fault | None]:
         """Yield the faults of each blob, and None behind each."""

@@ -2,7 +2,7 @@
 
 The AWS APIs as they are, called by an account's root without a signature; and what AWS's registry APIs do not have:
 accounts, the secrets of upstreams, passwords that are set whether or not there was one, and runs that are asked for: of
-lifecycle policies, replications, syncs. What is refused is refused in the form of the JSON API.
+lifecycle policies, replications, syncs, checks of the store. What is refused is refused in the form of the JSON API.
 """
 
 import time
@@ -22,6 +22,7 @@ from mirror.oci.errors import RegistryError, RequestInvalid
 from mirror.oci.names import Registry
 from mirror.registry.audit import Audit
 from mirror.registry.backfills import Backfills
+from mirror.registry.checkups import Checkups
 from mirror.registry.expiry import Expiry
 from mirror.registry.identities.identities import Identities
 from mirror.registry.repositories import Repositories
@@ -44,11 +45,13 @@ from mirror.web.administration_asks import (
     PutSecret,
     RemovePassword,
     SetPassword,
+    Verify,
     read_ask,
 )
 from mirror.web.aws.bodies import Bodies, by_size
 from mirror.web.aws.json11 import CONTENT_TYPE, refuse
 from mirror.web.aws.reception import USER_AGENT_CHARS_MAX, failure, new_request_id
+from mirror.web.checkups import send_checkup
 from mirror.web.expiry import expired
 from mirror.web.gate import read_target
 from mirror.web.heads import last_headers
@@ -77,6 +80,7 @@ class Affairs:
     syncs: Syncs
     repositories: Repositories
     expiry: Expiry
+    checkups: Checkups
 
 
 class Administration:
@@ -99,6 +103,7 @@ class Administration:
         self._syncs = affairs.syncs
         self._repositories = affairs.repositories
         self._expiry = affairs.expiry
+        self._checkups = affairs.checkups
         self._audit = audit
         self._bodies = bodies
         self._verbs: Mapping[type[Ask], Callable[[str, Any], Awaitable[Mapping[str, Any]]]] = {
@@ -154,6 +159,8 @@ class Administration:
         stream = stream_of(self._syncs, ask)
         if stream is not None:
             return await stream.send(request)
+        if isinstance(ask, Verify):
+            return await send_checkup(request, self._checkups.begin(repair=ask.repair))
         try:
             answer = await self._verbs[type(ask)](account, ask)
         except RegistryError as error:

@@ -78,6 +78,12 @@ class Expire(Ask, frozen=True, tag="expire"):
     dry: bool = False
 
 
+class Verify(Ask, frozen=True, tag="verify"):
+    """Hold every stored byte against its digest, and do something about what is wrong."""
+
+    repair: bool = False
+
+
 DECODERS: Final[Mapping[str, msgspec.json.Decoder[Ask]]] = {
     "/secrets": msgspec.json.Decoder(PutSecret | ListSecrets | DeleteSecret),
     "/passwords": msgspec.json.Decoder(SetPassword | RemovePassword),
@@ -85,6 +91,7 @@ DECODERS: Final[Mapping[str, msgspec.json.Decoder[Ask]]] = {
     "/replications": msgspec.json.Decoder(ListReplications | Backfill),
     "/syncs": msgspec.json.Decoder(RunSyncs | PlanSyncs | ListSyncs | Warm),
     "/lifecycles": msgspec.json.Decoder(Expire),
+    "/store": msgspec.json.Decoder(Verify),
 }
 # What CloudTrail would call the same thing, and whose it is. What only reads is not recorded.
 CALLED: Final[Mapping[type[Ask], tuple[str, str]]] = {

@@ -132,7 +132,7 @@ async def test_a_start_writes_a_small_blob_again_from_the_index(root, push, even
         files = store.files
     files.path(digest).unlink()
     async with root.open() as store:
-        assert store.files.read(digest) == store.index.blob(digest).data == b"small"
+        assert store.files.path(digest).read_bytes() == store.index.blob(digest).data == b"small"
     assert [event for event in events if event["event"] == "blob lost"] == []
 
 

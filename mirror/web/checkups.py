@@ -1,0 +1,45 @@
+"""Checkups over the administration socket: told as a stream of JSON lines, the last of which is the result.
+
+    {"event": "fault", "digest": "sha256:...", "fault": "wrong bytes", "outcome": "healed"}
+    {"event": "moving", "blobs": 120, "total": 3000, "bytes": 1048576, ...}      at least once in BEAT_S
+    {"event": "result", "blobs": 3000, ...}
+
+Who goes away stops it.
+"""
+
+import asyncio
+from typing import Any
+
+import msgspec
+import orjson
+from aiohttp import web
+
+from mirror.registry.checkups import Checkup, Found
+from mirror.web.heads import last_headers
+from mirror.web.syncing import BEAT_S
+
+
+async def send_checkup(request: web.BaseRequest, checkup: Checkup) -> web.StreamResponse:
+    """Answer with what is found as it is. Raises ConnectionError when the client has gone."""
+    response = web.StreamResponse(headers=[("Content-Type", "application/x-ndjson"), *last_headers()])
+    try:
+        await response.prepare(request)
+        while not checkup.task.done() or not checkup.found.empty():
+            try:
+                async with asyncio.timeout(BEAT_S):
+                    found = await checkup.found.get()
+            except TimeoutError:
+                await response.write(_line("moving", checkup.counts))
+                continue
+            if found is None:
+                break
+            await response.write(_line("fault", found))
+        await response.write(_line("result", checkup.counts))
+        await response.write_eof()
+    finally:
+        checkup.task.cancel()
+    return response
+
+
+def _line(event: str, told: Found | Any) -> bytes:
+    return orjson.dumps({"event": event, **msgspec.to_builtins(told)}) + b"\n"
