@@ -16,6 +16,7 @@ from registries import HOME
 from stores import opened
 
 from mirror.aws.errors import UnrecognizedClient
+from mirror.jobs.collection import Collector
 from mirror.registry.audit import Audit
 from mirror.registry.authority import Authority
 from mirror.registry.backfills import Backfills
@@ -31,7 +32,15 @@ from mirror.rules.hosts import Hosts
 from mirror.rules.routing import Routing
 from mirror.store.store import Store
 from mirror.web.admin_socket import NAME, open_socket
-from mirror.web.administration import Administration, Affairs
+from mirror.web.administration import (
+    Administration,
+    CollectionDesk,
+    LifecycleDesk,
+    PeopleDesk,
+    ReplicationDesk,
+    SecretDesk,
+    SyncDesk,
+)
 from mirror.web.aws.bodies import Bodies
 from mirror.web.aws.claim import Claim
 from mirror.web.aws.iam import Iam
@@ -76,6 +85,7 @@ class Administered:
 async def administered(root: Path) -> AsyncIterator[Administered]:
     """Open the store at `root` and listen on its administration socket."""
     async with opened(root) as store, AsyncExitStack() as stack:
+        store.guard.serve_nobody()
         seals = await asyncio.to_thread(open_seals, root)
         identities = Identities(store.documents, seals, Passwords(2), HOME.account)
         house = Administered(root / NAME, store, identities, Secrets(store.documents, seals, REGION))
@@ -96,15 +106,14 @@ async def administered(root: Path) -> AsyncIterator[Administered]:
         asked = Administration(
             JsonApi(reception),
             QueryApi(reception),
-            Affairs(
-                identities,
-                house.secrets,
-                store.replications,
-                _backfills(store),
-                syncs,
-                _repositories(store),
-                nothing,
-                nothing,
+            identities,
+            (
+                PeopleDesk(identities),
+                SecretDesk(house.secrets),
+                ReplicationDesk(store.replications, _backfills(store)),
+                SyncDesk(syncs),
+                LifecycleDesk(nothing, _repositories(store)),
+                CollectionDesk(Collector(store.collection, store.files)),
             ),
             audit,
             bodies,

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from mirror import __version__, telemetry
+from mirror.cli.collect import collect
 from mirror.cli.failures import said_plainly
 from mirror.cli.iam import iam
 from mirror.cli.image import image
@@ -38,7 +39,7 @@ def main() -> None:
     """
 
 
-for group in (iam, repo, image, secret, replication, sync, verify, warm):
+for group in (iam, repo, image, secret, replication, sync, verify, warm, collect):
     main.add_command(group)
 
 

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from mirror import __version__
 from mirror.config import Settings
+from mirror.jobs.collection import Collector
 from mirror.node.identities import Known
 from mirror.node.peers import Peers
 from mirror.node.tasks import Tasks
@@ -78,6 +79,7 @@ class House:
     rights: UpstreamRights
     secrets: Secrets
     pull_through: PullThrough
+    collector: Collector
     public: PublicRegistries
     audit: Audit
 
@@ -109,10 +111,10 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
     throttle = Throttle(settings.replication.bytes_s_max)
     upstreams = Upstreams(clients.of_rule)
     repositories = Repositories(store.index, store.catalog, store.documents, routing)
-    manifests = Manifests(store.files, store.index, store.catalog)
+    manifests = Manifests(store.files, store.index, store.catalog, store.guard)
     pull = PullManifests(store.index, store.catalog, manifests, repositories, upstreams, flights)
-    fills = Fills(store.files, store.index, tasks.spawn)
-    blobs = PullBlobs(store.files, store.index, store.catalog, repositories, fills, upstreams, flights, store.losses)
+    fills = Fills(store.files, store.index, store.guard, tasks.spawn)
+    blobs = PullBlobs(store, repositories, fills, upstreams, flights)
     pull.followers.append(Prefetch(pull, blobs, throttle, tasks.spawn).follow)
     peers = Peers(settings)
     healing = Healing(store, fills, blobs, pull, flights, throttle, peers.of)
@@ -151,6 +153,7 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
         rights=UpstreamRights(routing, clients.of_caller, flights),
         secrets=secrets,
         pull_through=_pull_through(settings, store, routing, upstreams, secrets),
+        collector=Collector(store.collection, store.files),
         public=PublicRegistries(store.documents),
         audit=audit,
     )
@@ -175,6 +178,7 @@ def _push(settings: Settings, store: Store, manifests: Manifests, repositories: 
         manifests,
         repositories,
         store.documents,
+        store.guard,
         create_on_push=settings.registry.create_on_push,
     )
 

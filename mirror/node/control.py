@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -10,7 +10,17 @@ from mirror.node.assembly import House
 from mirror.registry.checkups import Checkups
 from mirror.registry.gallery import Gallery
 from mirror.registry.syncing import Syncs
-from mirror.web.administration import Administration, Affairs
+from mirror.web.administration import (
+    Administration,
+    CheckupDesk,
+    CollectionDesk,
+    Desk,
+    LifecycleDesk,
+    PeopleDesk,
+    ReplicationDesk,
+    SecretDesk,
+    SyncDesk,
+)
 from mirror.web.app import Page
 from mirror.web.aws.bodies import Bodies
 from mirror.web.aws.call import Handler, Service
@@ -76,19 +86,24 @@ async def build_control(house: House, syncs: Syncs, slow: SlowClock) -> Control:
         administration=Administration(
             json,
             query,
-            Affairs(
-                identities,
-                house.secrets,
-                house.store.replications,
-                house.backfills,
-                syncs,
-                house.repositories,
-                house.expiry,
-                Checkups(house.store, house.healing, house.tasks.spawn),
-            ),
+            identities,
+            _desks(house, syncs),
             house.audit,
             bodies,
         ),
+    )
+
+
+def _desks(house: House, syncs: Syncs) -> Sequence[Desk]:
+    """Build what the machine's operator is answered by."""
+    return (
+        PeopleDesk(house.known.identities),
+        SecretDesk(house.secrets),
+        ReplicationDesk(house.store.replications, house.backfills),
+        SyncDesk(syncs),
+        LifecycleDesk(house.expiry, house.repositories),
+        CollectionDesk(house.collector),
+        CheckupDesk(Checkups(house.store, house.healing, house.tasks.spawn)),
     )
 
 

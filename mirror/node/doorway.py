@@ -72,6 +72,7 @@ def build_server(house: House, control: Control, slow: SlowClock, fault: Callabl
         admission=admission,
         repositories=house.repositories,
         pulls=house.pull_times,
+        guard=store.guard,
         access=access,
     )
     return Server(app.handle, express=express, slow=slow, connections_max=connections_max())

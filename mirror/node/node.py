@@ -93,7 +93,11 @@ class Node:
             tasks.spawn(sweep(store.uploads), "sweep")
             tasks.spawn(house.pull_times.run(), "times of pulls")
             tasks.spawn(rotate(known.signing_keys), "signing keys")
-            if not self._alone:
+            if self._alone:
+                store.guard.serve_nobody()
+            else:
+                tasks.spawn(house.collector.run(), "collection")
+                tasks.spawn(house.collector.patrol(), "walk of blobs")
                 await spawn_webhooks(house)
                 spawn_replication(house)
                 spawn_syncs(house, syncs)

@@ -17,6 +17,7 @@ from mirror.registry.sides import BlobSource
 from mirror.store.disk import full_disk_refused
 from mirror.store.entries import INLINE_BYTES_MAX, BlobEntry
 from mirror.store.files import Files
+from mirror.store.guard import Guard
 from mirror.store.index import Index
 from mirror.store.sparse import SparseFile
 from mirror.upstream.throttle import Throttle
@@ -29,7 +30,9 @@ log = structlog.get_logger()
 class Fills:
     """The fills under way, one per digest."""
 
-    def __init__(self, files: Files, index: Index, spawn: Spawn) -> None:
+    def __init__(self, files: Files, index: Index, guard: Guard, spawn: Spawn) -> None:
+        self.filled_bytes = 0  # by fills that ended well, since the start
+        self._guard = guard
         self._files = files
         self._index = index
         self._spawn = spawn
@@ -101,10 +104,12 @@ class Fills:
 
     async def _publish(self, fill: Fill) -> None:
         assert fill.size is not None
-        with full_disk_refused():
-            data = None
-            if fill.size <= INLINE_BYTES_MAX:
-                data = await asyncio.to_thread(os.pread, fill.staged.file.fileno(), fill.size, 0)
-            await asyncio.to_thread(self._files.publish, fill.staged.path, fill.digest)
-            await asyncio.to_thread(fill.staged.forget)
-        await self._index.put_blob(fill.digest, BlobEntry(fill.size, fill.staged.checksum(), data))
+        async with self._guard.hold(fill.digest):
+            with full_disk_refused():
+                data = None
+                if fill.size <= INLINE_BYTES_MAX:
+                    data = await asyncio.to_thread(os.pread, fill.staged.file.fileno(), fill.size, 0)
+                await asyncio.to_thread(self._files.publish, fill.staged.path, fill.digest)
+                await asyncio.to_thread(fill.staged.forget)
+            await self._index.put_blob(fill.digest, BlobEntry(fill.size, fill.staged.checksum(), data))
+        self.filled_bytes += fill.size

@@ -157,5 +157,6 @@ class Healing:
 
     async def _keep(self, digest: Digest, data: bytes) -> None:
         files = self._store.files
-        await asyncio.to_thread(files.write, digest, data)
-        await self._store.index.write(lambda index: index.find_blob(digest, files.entry))
+        async with self._store.guard.hold(digest):
+            await asyncio.to_thread(files.write, digest, data)
+            await self._store.index.write(lambda index: index.find_blob(digest, files.entry))

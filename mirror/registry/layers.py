@@ -72,6 +72,10 @@ class Layers:
     async def find_all(self, repository: Repository, digests: Sequence[Digest]) -> dict[Digest, Layer]:
         """Return those layers that `repository` itself has; what others have is nobody's business here."""
         index = self._index
+        for digest in digests:
+            await self._push.guard.free(digest)
+            if index.serves(repository, digest):
+                self._push.guard.note(digest.key())
         entries = {digest: index.blob(digest) for digest in digests if index.serves(repository, digest)}
         named = await self._images.named_by_images(repository, list(entries))
         found: dict[Digest, Layer] = {}

@@ -11,6 +11,7 @@ from mirror.oci.names import Repository
 from mirror.store.catalog import Catalog
 from mirror.store.entries import Member
 from mirror.store.files import Files
+from mirror.store.guard import Guard
 from mirror.store.index import Index
 
 THREAD_BYTES_MIN: Final = 256 * 1024  # parsing this much JSON would hold the loop for milliseconds
@@ -27,12 +28,13 @@ async def read_manifest(data: bytes, content_type: str = "") -> Manifest:
 class Manifests:
     """The manifests of this node's store."""
 
-    def __init__(self, files: Files, index: Index, catalog: Catalog) -> None:
+    def __init__(self, files: Files, index: Index, catalog: Catalog, guard: Guard) -> None:
+        self._guard = guard
         self._files = files
         self._index = index
         self._catalog = catalog
 
-    async def keep(
+    async def keep(  # noqa: PLR0913 - what a manifest is, and what it is called
         self,
         repository: Repository,
         digest: Digest,
@@ -42,25 +44,28 @@ class Manifests:
         tags: tuple[str, ...] = (),
         whole: bool = False,
         new_only: Collection[str] = (),
+        parts: Collection[Digest] = (),
         origin: str = "",
     ) -> None:
         """Store a manifest, whose digest the caller has checked, and its tags. Then it survives a power cut.
 
-        Raises TagTaken when one of `new_only` is there already.
+        Raises TagTaken when one of `new_only` is there already, PartsGone when one of `parts` has no bytes here.
         """
-        await asyncio.to_thread(self._files.write, digest, data)
-        await self._catalog.put_manifest(
-            repository,
-            digest,
-            manifest,
-            len(data),
-            tags,
-            time.time(),
-            whole=whole,
-            body=data,
-            new_only=new_only,
-            origin=origin,
-        )
+        async with self._guard.hold(digest):
+            await asyncio.to_thread(self._files.write, digest, data)
+            await self._catalog.put_manifest(
+                repository,
+                digest,
+                manifest,
+                len(data),
+                tags,
+                time.time(),
+                whole=whole,
+                body=data,
+                new_only=new_only,
+                parts=parts,
+                origin=origin,
+            )
 
     async def read(self, repository: Repository, digest: Digest) -> tuple[Member, bytes] | None:
         """Return a manifest of `repository` and its bytes; None when the repository has none by that digest."""

@@ -22,11 +22,8 @@ from mirror.registry.flights import Flights
 from mirror.registry.pacing import TURN_S_MAX
 from mirror.registry.repositories import Repositories
 from mirror.registry.upstreams import Source, Upstreams
-from mirror.store.catalog import Catalog
 from mirror.store.entries import BlobEntry, Member
-from mirror.store.files import Files
-from mirror.store.index import Index
-from mirror.store.losses import Losses
+from mirror.store.store import Store
 from mirror.upstream.throttle import Throttle
 
 UNKNOWN_SIZE: Final = -1
@@ -77,21 +74,19 @@ class PullBlobs:
 
     def __init__(
         self,
-        files: Files,
-        index: Index,
-        catalog: Catalog,
+        store: Store,
         repositories: Repositories,
         fills: Fills,
         upstreams: Upstreams,
         flights: Flights,
-        losses: Losses,
     ) -> None:
-        self._losses = losses
+        self._guard = store.guard
+        self._losses = store.losses
         self.menders: list[Mender] = []
         self._repositories = repositories
-        self._files = files
-        self._index = index
-        self._catalog = catalog
+        self._files = store.files
+        self._index = store.index
+        self._catalog = store.catalog
         self._fills = fills
         self._upstreams = upstreams
         self._flights = flights
@@ -169,7 +164,12 @@ class PullBlobs:
 
     async def size(self, repository: Repository, digest: Digest) -> int:
         """Return the size of a blob in bytes without fetching it. Raises BlobUnknown and UpstreamError."""
+        if repository.owned:
+            await self._guard.free(digest)
         entry = await self._whole(digest)
+        if entry is not None and repository.owned:
+            # Who asks may be about to push an image that names it.
+            self._guard.note(digest.key())
         member = await (self._linked if entry is None else self._proven)(repository, digest)
         if entry is not None:
             telemetry.pulled(repository.upstream, "blob", "hit")

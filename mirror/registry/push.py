@@ -22,6 +22,7 @@ from mirror.registry.manifests import Manifests, read_manifest
 from mirror.registry.repositories import Repositories
 from mirror.store.catalog import Catalog
 from mirror.store.documents import Documents
+from mirror.store.guard import Guard, PartsGone
 from mirror.store.index import Index
 from mirror.store.mutations import TagTaken
 from mirror.store.upload import Upload
@@ -45,12 +46,14 @@ class Push:
         manifests: Manifests,
         repositories: Repositories,
         documents: Documents,
+        guard: Guard,
         *,
         create_on_push: bool,
     ) -> None:
         self._repositories = repositories
         self._account_settings = AccountSettings(documents)
         self._create_on_push = create_on_push
+        self.guard = guard
         self._index = index
         self._catalog = catalog
         self._uploads = uploads
@@ -82,19 +85,26 @@ class Push:
 
     async def finish(self, repository: Repository, upload: Upload, digest: Digest) -> None:
         """Verify and publish an upload. Raises DigestInvalid."""
-        finished = await upload.finish(digest)
-        await self._repositories.make(repository, "CREATE_ON_PUSH")
-        await self._catalog.link_blob(repository, digest, finished.size, "", time.time(), blob=finished)
+        async with self.guard.hold(digest):
+            finished = await upload.finish(digest)
+            await self._repositories.make(repository, "CREATE_ON_PUSH")
+            self.guard.note(digest.key())
+            await self._catalog.link_blob(repository, digest, finished.size, "", time.time(), blob=finished)
 
     async def mount(self, repository: Repository, digest: Digest, source: Repository) -> bool:
         """Make a blob that `source` has belong to `repository` too; False when it cannot be."""
         self._check_owned(repository)
+        await self.guard.free(digest)
         entry = self._index.blob(digest)
         if entry is None or not self._serves(source, digest):
             return False
+        self.guard.note(digest.key())
         if source != repository and not self._serves(repository, digest):
             await self._repositories.make(repository, "CREATE_ON_PUSH")
-            await self._catalog.link_blob(repository, digest, entry.size, "", time.time())
+            try:
+                await self._catalog.link_blob(repository, digest, entry.size, "", time.time(), must_be_here=True)
+            except PartsGone:
+                return False
         return True
 
     async def sources(self, repository: Repository, digest: Digest) -> list[Repository]:
@@ -133,7 +143,13 @@ class Push:
         await self._repositories.make(repository, "CREATE_ON_PUSH")
         frozen = frozenset(tag for tag in tags if self._repositories.freezes(repository, tag))
         try:
-            await self._manifests.keep(repository, digest, data, manifest, tags=tags, whole=True, new_only=frozen)
+            await self._manifests.keep(
+                repository, digest, data, manifest, tags=tags, whole=True, new_only=frozen, parts=_parts(manifest)
+            )
+        except PartsGone as gone:
+            raise LayersNotFound(
+                list(map(str, gone.digests)), self._repositories.name(repository), repository.registry
+            ) from None
         except TagTaken as taken:
             raise ImageTagAlreadyExists(taken.tag, self._repositories.name(repository)) from None
         return PushedManifest(digest, manifest.subject.digest if manifest.subject else None)
@@ -178,3 +194,7 @@ class Push:
                 f"{name} is cached from {repository.upstream}: it takes no pushes or deletes",
                 headers={"Allow": "GET, HEAD"},
             )
+
+
+def _parts(manifest: Manifest) -> list[Digest]:
+    return [part.digest for part in (*manifest.needed, *manifest.manifests)]

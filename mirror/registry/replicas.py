@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
+from mirror.aws.errors import LayersNotFound
 from mirror.aws.principals import Principal
 from mirror.oci.digest import Digest, digest_of
 from mirror.oci.errors import DigestInvalid
@@ -20,6 +21,7 @@ from mirror.registry.manifests import Manifests
 from mirror.registry.repositories import Repositories
 from mirror.rules.access.actions import CREATE_ACTION
 from mirror.store.catalog import Catalog
+from mirror.store.guard import PartsGone
 from mirror.store.images import Images
 from mirror.store.index import Index
 from mirror.store.mutations import NamedByLists, TagTaken
@@ -80,17 +82,22 @@ class Replicas:
     ) -> None:
         """Take in a manifest, all of whose parts are on this node's disk. `origin`: `account/region`.
 
-        Raises DigestInvalid.
+        Raises DigestInvalid, LayersNotFound.
         """
         if digest_of(data, digest.algorithm) != digest:
             raise DigestInvalid(f"the manifest's bytes are not {digest}")
         await self._repositories.make(repository, "REPLICATION")
-        keep = partial(self._manifests.keep, repository, digest, data, manifest, whole=True, origin=origin)
+        parts = [blob.digest for blob in manifest.needed]
+        keep = partial(self._manifests.keep, repository, digest, data, manifest, whole=True, parts=parts, origin=origin)
         frozen = frozenset({tag} if tag and self._repositories.freezes(repository, tag) else ())
         try:
-            await keep(tags=(tag,) if tag else (), new_only=frozen)
-        except TagTaken:
-            await keep()
+            try:
+                await keep(tags=(tag,) if tag else (), new_only=frozen)
+            except TagTaken:
+                await keep()
+        except PartsGone as gone:
+            layers = list(map(str, gone.digests))
+            raise LayersNotFound(layers, self._repositories.name(repository), repository.registry) from None
 
     async def untag(self, repository: Repository, tag: str) -> None:
         """Take a tag away; an image that went with its last tag is asked for by its digest."""

@@ -66,18 +66,20 @@ class Catalog:
         whole: bool,
         body: bytes | None = None,
         new_only: Collection[str] = (),
+        parts: Collection[Digest] = (),
         origin: str = "",
     ) -> None:
         """Put a manifest whose bytes (`size` of them; `body` saves reading them again) are published, and tag it.
 
         Makes the repository if need be and links each blob that the manifest needs, here or not. `whole` says that all
         of them are here. `at` is in unix seconds. `origin`: the registry that it was replicated from.
-        Raises TagTaken when one of `new_only` is there already.
+        Raises TagTaken when one of `new_only` is there already, PartsGone when one of `parts` has no bytes here.
         """
 
         async def put(entry: Entry) -> None:
             if body is not None:
                 entry.seen[digest] = blob_entry(body)
+            entry.check_here(parts)
             await mutations.check_new(entry, repository, new_only)
             repository_id = await mutations.put_manifest(
                 entry, repository, digest, manifest, size, at, whole=whole, origin=origin
@@ -96,10 +98,16 @@ class Catalog:
         at: float,
         *,
         blob: BlobEntry | None = None,
+        must_be_here: bool = False,
     ) -> None:
-        """Let `repository` serve a published blob: after a push (`blob` saves a look at the file) or a mount."""
+        """Let `repository` serve a published blob: after a push (`blob` saves a look at the file) or a mount.
+
+        Raises PartsGone when it `must_be_here` and is not.
+        """
 
         async def link(entry: Entry) -> None:
+            if must_be_here:
+                entry.check_here([digest])
             if blob is not None:
                 entry.seen[digest] = blob
             await mutations.link_blob(entry, repository, digest, size, media_type, at)

@@ -26,6 +26,7 @@ Kind = Literal[
     "manifest.status",  # detail: status, ACTIVE or ARCHIVED; media_type, artifact_type, subject
     "blob.linked",  # detail: media_type, size
     "blob.unlinked",
+    "blob.collected",  # of no repository: nothing names the blob, and its bytes go
     "tag.set",  # detail: origin, of what was replicated to us
     "tag.deleted",
 ]

@@ -24,7 +24,7 @@ from mirror.store.tables import metadata
 READERS_MAX: Final = 4  # listings and referrers only: warm pulls never come here
 POOL_WAIT_S_MAX: Final = 10.0  # for a free connection; a read takes milliseconds
 BUSY_MS_MAX: Final = 5_000  # for another process's lock, e.g. a backup
-HEAD: Final = "0003"  # the newest step of migrations/; a test holds them together
+HEAD: Final = "0004"  # the newest step of migrations/; a test holds them together
 _steps: Final = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))  # Alembic's
 
 _WRITER_PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS_MAX}")

@@ -7,7 +7,8 @@ that a client sent. Everything here blocks and belongs in a thread, except `open
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -27,7 +28,7 @@ from mirror.store.disk import (
 from mirror.store.entries import INLINE_BYTES_MAX, BlobEntry, blob_entry
 
 SHARDS: Final = 256  # two hex digits: a million blobs are 4,000 names a directory
-_STAGES: Final = ("fills", "uploads", "writes")
+_STAGES: Final = ("fills", "uploads", "writes", "collected")
 
 
 class StoreLocked(Exception):
@@ -48,7 +49,8 @@ class Files:
 
     def _make_tree(self) -> None:
         """Make every directory now and sync it, so that the path of a push never has to. Drop half-written files."""
-        shutil.rmtree(self._stage / "writes", ignore_errors=True)
+        for name in ("writes", "collected"):
+            shutil.rmtree(self._stage / name, ignore_errors=True)
         for directory in (self.root / BLOBS, self._stage, *(self._stage / name for name in _STAGES)):
             make_directory(directory)
         for algorithm in HEX_LENGTHS:
@@ -158,9 +160,19 @@ class Files:
         data = self.read(digest)
         return None if data is None else blob_entry(data)
 
-    def remove(self, digest: Digest) -> None:
-        """Delete a blob file. The index entry goes first: an entry without a file must never be."""
-        self.path(digest).unlink(missing_ok=True)
+    def set_aside(self, digests: Iterable[Digest]) -> None:
+        """Take blob files away from their names, in no time. The index entries go first: none may be without a file."""
+        for digest in digests:
+            with suppress(FileNotFoundError):
+                self.path(digest).rename(self._aside(digest))
+
+    def empty_aside(self, digests: Iterable[Digest]) -> None:
+        """Delete the files that were set aside: of a large one that takes a while. Blocks."""
+        for digest in digests:
+            self._aside(digest).unlink(missing_ok=True)
+
+    def _aside(self, digest: Digest) -> Path:
+        return self._stage / "collected" / f"{digest.algorithm}-{digest.hex}"
 
     def scan(self) -> Iterator[tuple[Digest, int]]:
         """Walk all blobs with their sizes in bytes. Blocks; one directory of names in memory at a time."""

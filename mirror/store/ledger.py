@@ -6,7 +6,7 @@ could not take waits here and goes first the next time. `run` is a coroutine tha
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar, cast
 
@@ -24,6 +24,7 @@ from mirror.store.database import Database, full_disk_refused_by_sql
 from mirror.store.document_map import DocumentKey, DocumentMap
 from mirror.store.entries import BlobEntry
 from mirror.store.files import Files
+from mirror.store.guard import Guard, PartsGone
 from mirror.store.index import Index
 from mirror.store.news import News
 from mirror.store.rows import add_rows, put_rows
@@ -45,6 +46,10 @@ class Entry:
 
     connection: AsyncConnection
     ids: Mapping[Repository, int]
+    index: Index
+    guard: Guard
+    taken: set[Digest] = field(default_factory=set)  # what nobody may publish or count on before the files are gone
+    collected: set[Digest] = field(default_factory=set)  # blobs whose entries and files go behind this transaction
     new_ids: dict[Repository, int] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
     seen: dict[Digest, BlobEntry] = field(default_factory=dict)
@@ -65,6 +70,23 @@ class Entry:
         key = row["repository_id"], row["digest"]
         if row["proven"] or key not in self.links:
             self.links[key] = row
+
+    def take(self, digest: Digest) -> bool:
+        """Begin to take a blob away, until the end of the transaction; False when it is held or was asked for."""
+        if not self.guard.take(digest):
+            return False
+        self.taken.add(digest)
+        return True
+
+    def is_here(self, digest: Digest) -> bool:
+        """Tell whether the bytes of a blob are here, and stay."""
+        return digest not in self.collected and self.index.blob(digest) is not None
+
+    def check_here(self, digests: Collection[Digest]) -> None:
+        """Raise PartsGone for those of some blobs that are not here: asked of old, they may have been collected."""
+        gone = [digest for digest in digests if not self.is_here(digest)]
+        if gone:
+            raise PartsGone(gone)
 
     async def repository_id(self, repository: Repository) -> int | None:
         known = self.new_ids.get(repository)
@@ -124,10 +146,11 @@ class _Waiting:
 class Ledger:
     """Takes mutations from many callers, commits them in groups."""
 
-    def __init__(self, database: Database, index: Index, files: Files, documents: DocumentMap) -> None:
+    def __init__(self, database: Database, index: Index, files: Files, documents: DocumentMap, guard: Guard) -> None:
         self._database = database
         self._index = index
         self._files = files
+        self._guard = guard
         self._queue: asyncio.Queue[_Waiting | None] = asyncio.Queue(QUEUE_MAX)
         self._behind: list[Change] = []
         self._ids: dict[Repository, int] = {}
@@ -183,33 +206,49 @@ class Ledger:
 
     async def _commit(self, batch: list[_Waiting]) -> None:
         if len(self._behind) > BEHIND_MAX:
-            await self._project({})
-        with full_disk_refused_by_sql():
-            async with self._database.write() as connection:
-                entry = Entry(connection, self._ids)
-                for waiting in batch:
-                    waiting.outcome = await waiting.mutation(entry)
-                await entry.write_links()
-                changes = await _append(connection, entry.changes)
-        self._remember(entry)
-        self._behind += changes
-        if changes:
-            self.news.tell(changes[-1].seq)
-        await self._answer(batch, entry.seen)
-
-    async def _answer(self, batch: list[_Waiting], seen: Mapping[Digest, BlobEntry]) -> None:
-        """Let the index follow, then tell the callers. What is committed is not run again, whatever the index says."""
+            await self._project({}, ())
+        taken: set[Digest] = set()
         try:
-            await self._project(seen)
+            with full_disk_refused_by_sql():
+                async with self._database.write() as connection:
+                    entry = Entry(connection, self._ids, self._index, self._guard, taken, self._going())
+                    for waiting in batch:
+                        waiting.outcome = await waiting.mutation(entry)
+                    await entry.write_links()
+                    changes = await _append(connection, entry.changes)
+            self._remember(entry)
+            self._behind += changes
+            if changes:
+                self.news.tell(changes[-1].seq)
+            await self._answer(batch, entry)
+        finally:
+            if taken:
+                self._guard.release(taken)
+
+    def _going(self) -> set[Digest]:
+        """Return the blobs that were collected and that the index still shows: it is behind."""
+        return {change.named for change in self._behind if change.kind == "blob.collected"}
+
+    async def _answer(self, batch: list[_Waiting], entry: Entry) -> None:
+        """Let the index follow, then tell the callers. What is committed is not run again, whatever the index says."""
+        gone = entry.collected & entry.taken
+        try:
+            await self._project(entry.seen, gone)
+            if gone:
+                # Before the next transaction: its projection must not find a file that is going.
+                await asyncio.to_thread(self._files.set_aside, gone)
         except Exception as error:  # noqa: BLE001 - it is the callers' answer
             _log.error("index is behind", changes=len(self._behind), error=repr(error))
             _answer_all(batch, error)
         else:
             _answer_all(batch, None)
 
-    async def _project(self, seen: Mapping[Digest, BlobEntry]) -> None:
+    async def _project(self, seen: Mapping[Digest, BlobEntry], gone: Collection[Digest]) -> None:
+        def find(digest: Digest) -> BlobEntry | None:
+            return seen.get(digest) or (None if digest in gone else self._files.entry(digest))
+
         if self._behind:
-            await self._index.apply(self._behind, lambda digest: seen.get(digest) or self._files.entry(digest))
+            await self._index.apply(self._behind, find)
             self._behind = []
 
     def _remember(self, entry: Entry) -> None:

@@ -11,6 +11,7 @@ from mirror import telemetry
 from mirror.oci.digest import Digest, digest_of
 from mirror.store.examination import Fault, missing
 from mirror.store.files import Files
+from mirror.store.guard import Guard
 from mirror.store.holders import Holders
 from mirror.store.index import Index
 from mirror.store.quarantine import Quarantine
@@ -19,7 +20,8 @@ from mirror.store.quarantine import Quarantine
 class Losses:
     """The losses of one store."""
 
-    def __init__(self, files: Files, index: Index, holders: Holders) -> None:
+    def __init__(self, files: Files, index: Index, holders: Holders, guard: Guard) -> None:
+        self._guard = guard
         self._files = files
         self._index = index
         self._holders = holders
@@ -33,11 +35,16 @@ class Losses:
     async def repair(self, fault: Fault) -> bool:
         """Do what can be done here about a fault; tell whether the right bytes are here now.
 
-        Raises StorageFull and OSError.
+        Raises StorageFull, Unavailable and OSError.
         """
-        digest = fault.digest
         telemetry.DAMAGE_FOUND.labels(fault.kind).inc()
-        telemetry.log.warning("damage found", digest=str(digest), fault=fault.kind)
+        telemetry.log.warning("damage found", digest=str(fault.digest), fault=fault.kind)
+        async with self._guard.hold(fault.digest):
+            await self._repair(fault)
+        return self._index.blob(fault.digest) is not None
+
+    async def _repair(self, fault: Fault) -> None:
+        digest = fault.digest
         if fault.kind == "file without entry":
             await self._index.write(lambda index: index.find_blob(digest, self._files.entry))
         elif fault.kind == "wrong inline bytes":
@@ -45,7 +52,6 @@ class Losses:
         elif not await self._rewrite(digest):
             await self._set_aside(fault)
             await self._take_back(digest)
-        return self._index.blob(digest) is not None
 
     async def _rewrite(self, digest: Digest) -> bool:
         """Write a small blob's file anew, of the bytes in the index where those are right."""

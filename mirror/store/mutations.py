@@ -18,6 +18,7 @@ from mirror.store.changes import Change, manifest_detail
 from mirror.store.ledger import Entry
 from mirror.store.rows import put_rows
 from mirror.store.status_mutations import CHILDREN_ASKED_MAX, restore_artifacts, restore_children
+from mirror.store.unneeded import suspect, suspect_image
 
 SCAN_KIND: Final = "scan/"  # repository documents about one image, whose digest follows: they go with it
 _LISTS_MAX: Final = 100  # named in a refusal
@@ -162,6 +163,7 @@ async def delete_manifest(entry: Entry, repository: Repository, digest: Digest, 
     """Delete a manifest, its children's rows, and the tags that point at it; tell whether it was there."""
     repository_id = await entry.repository_id(repository)
     row = {"repository_id": repository_id, "digest": str(digest)}
+    await suspect_image(entry, repository_id, digest, at)
     removed = await remove(entry, tables.manifests, **row)
     if not removed:
         return False
@@ -192,6 +194,7 @@ async def unlink_blob(entry: Entry, repository: Repository, digest: Digest, at: 
     await entry.write_links()
     removed = await remove(entry, tables.blob_links, repository_id=repository_id, digest=str(digest))
     if removed:
+        await suspect(entry, [digest], at)
         entry.changes.append(Change("blob.unlinked", repository, at, digest))
     return removed > 0
 

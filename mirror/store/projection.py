@@ -238,6 +238,10 @@ def _blob_unlinked(index: Projection, change: Change, _: FindBlob) -> None:
         index.drop_member(change.repository, change.named)
 
 
+def _blob_collected(index: Projection, change: Change, _: FindBlob) -> None:
+    index.drop_blob(change.named)
+
+
 def _tag_set(index: Projection, change: Change, _: FindBlob) -> None:
     index.set_tag(change.repository, change.tag, TagEntry(change.named, change.at))
 
@@ -258,6 +262,7 @@ EFFECTS: Final[Mapping[Kind, Effect]] = {
     "manifest.status": _manifest_status,
     "blob.linked": _blob_linked,
     "blob.unlinked": _blob_unlinked,
+    "blob.collected": _blob_collected,
     "tag.set": _tag_set,
     "tag.deleted": _tag_deleted,
 }

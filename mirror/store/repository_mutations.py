@@ -15,6 +15,7 @@ from mirror.store.changes import Change
 from mirror.store.ledger import Entry, named
 from mirror.store.mutations import remove
 from mirror.store.rows import put_rows
+from mirror.store.unneeded import suspect_repository
 
 
 async def create_repository(entry: Entry, repository: Repository, settings: bytes, at: float) -> bool:
@@ -54,6 +55,7 @@ async def delete_repository(entry: Entry, repository: Repository, at: float, *, 
     tags = (await entry.connection.execute(chosen_tags)).all()
     entry.changes += [Change("tag.deleted", repository, at, parse_digest(digest), name) for name, digest in tags]
     entry.changes += [Change("manifest.deleted", repository, at, parse_digest(digest)) for digest in images]
+    await suspect_repository(entry, repository_id, at)
     await remove(entry, tables.repositories, id=repository_id)
     entry.forget(repository)
     entry.changes.append(Change("repository.deleted", repository, at))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Table
+from sqlalchemy import Select, Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,10 +21,21 @@ async def add_rows(connection: AsyncConnection, table: Table, rows: Sequence[dic
         await connection.execute(_insert(table, connection.dialect.name).on_conflict_do_nothing(), rows)
 
 
+async def put_selected(connection: AsyncConnection, table: Table, columns: Sequence[str], rows: Select[Any]) -> None:
+    """Write what a SELECT finds, over the rows with its keys. It must have a WHERE."""
+    statement = _insert(table, connection.dialect.name).from_select(list(columns), rows)
+    await connection.execute(_over(statement, table, columns))
+
+
 @cache
 def _put_statement(table: Table, dialect: str) -> "sqlite.Insert | postgresql.Insert":
-    statement = _insert(table, dialect)
-    others = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
+    return _over(_insert(table, dialect), table, table.columns.keys())
+
+
+def _over(
+    statement: "sqlite.Insert | postgresql.Insert", table: Table, columns: Sequence[str]
+) -> "sqlite.Insert | postgresql.Insert":
+    others = {name: statement.excluded[name] for name in columns if not table.c[name].primary_key}
     return statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=others)
 
 

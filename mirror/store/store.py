@@ -25,6 +25,7 @@ from mirror.store.adoption import adopt
 from mirror.store.catalog import Catalog
 from mirror.store.changelog import last_seq, recent_changes
 from mirror.store.changes import Change
+from mirror.store.collection import Collection
 from mirror.store.cursors import Cursors
 from mirror.store.database import Database
 from mirror.store.disk import sync_directory
@@ -32,6 +33,7 @@ from mirror.store.documents import Documents, read_documents
 from mirror.store.environment import IndexDamaged
 from mirror.store.examination import missing
 from mirror.store.files import Files
+from mirror.store.guard import GRACE_S, Guard
 from mirror.store.holders import Holders
 from mirror.store.images import Images
 from mirror.store.index import Index
@@ -65,6 +67,8 @@ class Store:
     cursors: Cursors
     replications: Replications
     news: News
+    guard: Guard
+    collection: Collection
     holders: Holders
     losses: Losses
     database: Database
@@ -79,11 +83,14 @@ class Store:
         home: Registry,
         rebuilt: bool = False,
         progress: Progress | None = None,
+        grace_s: float = GRACE_S,
     ) -> AsyncIterator["Store"]:
         """Open the store at `root`, making it if need be; `rebuilt` builds the index anew whatever its state.
 
         `home` is the registry of what was stored before there were several. `spawn` starts the ledger's loop in a
-        task of the node; it ends when this block does. Raises StoreLocked, StorageFull and OSError.
+        task of the node; it ends when this block does. `grace_s`: how long a blob stays that nobody names.
+
+        Raises StoreLocked, StorageFull and OSError.
         """
         async with AsyncExitStack() as stack:
             files = await asyncio.to_thread(Files, root)
@@ -95,7 +102,8 @@ class Store:
             stack.push_async_callback(index.close)
             # The names of the database and the index are new after a first start; nothing else makes them safe.
             await asyncio.to_thread(sync_directory, root)
-            ledger = Ledger(database, index, files, await read_documents(database))
+            guard = Guard(grace_s)
+            ledger = Ledger(database, index, files, await read_documents(database), guard)
             holders = Holders(database)
             store = cls(
                 files=files,
@@ -108,8 +116,10 @@ class Store:
                 cursors=Cursors(database, ledger),
                 replications=Replications(database, ledger),
                 news=ledger.news,
+                guard=guard,
+                collection=Collection(database, ledger, index, files, guard),
                 holders=holders,
-                losses=Losses(files, index, holders),
+                losses=Losses(files, index, holders, guard),
                 database=database,
             )
             replayed = await replay(database, index, files)

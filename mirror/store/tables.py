@@ -70,6 +70,7 @@ manifests: Final = Table(
     Column("pulled_at", Double),
     PrimaryKeyConstraint("repository_id", "digest"),
     Index(None, "repository_id", "subject"),
+    Index(None, "digest"),
 )
 
 manifest_children: Final = Table(
@@ -86,6 +87,7 @@ manifest_children: Final = Table(
         ["repository_id", "manifest"], ["manifests.repository_id", "manifests.digest"], ondelete="CASCADE"
     ),
     Index(None, "repository_id", "digest"),
+    Index(None, "digest"),
 )
 
 blob_links: Final = Table(
@@ -131,6 +133,14 @@ documents: Final = Table(
     Column("body", LargeBinary, nullable=False),
     Column("updated_at", Double, nullable=False),
     PrimaryKeyConstraint("owner", "kind", "name"),
+)
+
+unneeded: Final = Table(
+    "unneeded",  # blobs that something stopped naming: whether all did is asked later
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("since", Double, nullable=False),
+    Index(None, "since", "digest"),
 )
 
 cursors: Final = Table(

@@ -2,6 +2,8 @@
 
 from mirror.telemetry.logs import LogFormat, LogLevel, log, logger, start_logging, stop_logging
 from mirror.telemetry.metrics import (
+    COLLECTED_BLOBS,
+    COLLECTED_BYTES,
     CONNECTIONS,
     CONNECTIONS_REFUSED,
     DAMAGE_FOUND,
@@ -44,6 +46,8 @@ from mirror.telemetry.metrics import (
 )
 
 __all__ = [
+    "COLLECTED_BLOBS",
+    "COLLECTED_BYTES",
     "CONNECTIONS",
     "CONNECTIONS_REFUSED",
     "DAMAGE_FOUND",

@@ -71,6 +71,8 @@ SCRUB_SUCCESS = _gauge("mirror_scrub_last_success_timestamp_seconds", "End of th
 DAMAGE_FOUND = _counter("mirror_damage_found", "Blobs that were not as they should be.", "fault")
 DAMAGE_HEALED = _counter("mirror_damage_healed", "Blobs that were damaged or lost, and are right again.")
 DAMAGE_LOST = _gauge("mirror_damage_lost", "Blobs of our own whose bytes nobody has.")
+COLLECTED_BLOBS = _counter("mirror_collected_blobs", "Blobs removed: nothing named them any more.")
+COLLECTED_BYTES = _counter("mirror_collected_bytes", "Their bytes.")
 LOG_LINES_DROPPED = _counter("mirror_log_lines_dropped", "Log lines lost because nobody read them in time.")
 
 

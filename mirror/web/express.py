@@ -24,6 +24,7 @@ from mirror.rules.freshness import fresh_s
 from mirror.rules.routing import Routing, UpstreamRule
 from mirror.store.entries import IS_ARCHIVED, IS_LINKED, IS_MANIFEST, IS_PROVEN, IS_WHOLE
 from mirror.store.files import Files
+from mirror.store.guard import Guard
 from mirror.store.index import Index
 from mirror.web.access_log import AccessLog
 from mirror.web.admission import Admission
@@ -59,6 +60,7 @@ class _Target:
     shared: bool  # may caches on the way keep the answer: it is for everybody
     until: float  # unix seconds; up to when the caller is who they said, infinite for nobody in particular
     pulled: Repository | None  # whose image a GET of this pulls, for the time of its last pull
+    told: bool  # it is a HEAD of a blob of our own: who asks may be about to push an image that names it
     tally: telemetry.Tally
 
 
@@ -92,6 +94,7 @@ class Express:
         admission: Admission,
         repositories: Repositories,
         pulls: PullTimes,
+        guard: Guard,
         access: AccessLog,
     ) -> None:
         self.remembered: dict[bytes, Wanted] = {}
@@ -102,6 +105,7 @@ class Express:
         self._admission = admission
         self._repositories = repositories
         self._pulls = pulls
+        self._guard = guard
         self._generation = admission.generation
         self._blocks: dict[bytes, Block] = {}
         self._targets: dict[tuple[bytes, bool, str, str], _Target | None] = {}
@@ -156,7 +160,7 @@ class Express:
         digest_key, head, size, data = held
         answer: bytes | FileAnswer | None
         if wanted.is_head:
-            if data is None and not self._files.has(digest_from_key(digest_key), size):
+            if not self._is_here(target, digest_key, None if data is not None else size):
                 return None
             answer, size = head + self._end(), 0
         elif data is not None:
@@ -171,6 +175,16 @@ class Express:
             if self._access.enabled:
                 self._access.note("HEAD" if wanted.is_head else "GET", wanted.path.decode(), 200, remote())
         return answer
+
+    def _is_here(self, target: _Target, digest_key: bytes, file_size: int | None) -> bool:
+        """Tell whether a HEAD may say that bytes, a file's where it has a size, are here; note it if a push may follow."""
+        if file_size is not None and not self._files.has(digest_from_key(digest_key), file_size):
+            return False
+        if target.told:
+            if self._guard.is_taken(digest_key):
+                return False
+            self._guard.note(digest_key)
+        return True
 
     def _forget(self) -> None:
         """Forget what requests want: a name may mean another repository now, a caller may have lost a right."""
@@ -222,6 +236,7 @@ class Express:
             shared=visit.shared,
             until=visit.caller.expires_at,
             pulled=repository if self._is_pull(visit, is_head) else None,
+            told=is_head and route.kind == "blob" and repository.owned,
             tally=telemetry.tally("HEAD" if is_head else "GET", route.kind, repository.upstream),
         )
 

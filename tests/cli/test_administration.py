@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import stat
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -275,6 +276,25 @@ def test_images_are_listed_shown_and_deleted(mirror: Node) -> None:
     assert mirror.lines("image", "delete", "team/app:v1") == [[digest, "v1"]]
     assert mirror.lines("image", "delete", f"team/app@{digest}") == [[digest, "latest"]]
     assert mirror.lines("image", "list", "team/app") == []
+
+
+def test_what_nothing_names_is_counted_then_removed(mirror: Node) -> None:
+    """Issue 5, section 2: `mirror collect --dry-run` shows what and how many bytes."""
+
+    async def deleted(at: float) -> None:
+        async with opened(mirror.root) as store:
+            repository = Repository(HOME, "", "team/app")
+            digest = await push(store, repository, "a", "v1")
+            await store.catalog.delete_manifest(repository, digest, at)
+
+    asyncio.run(deleted(time.time()))
+    assert mirror.json("collect", "--dry-run") == {"blobs": 0, "bytes": 0, "waiting": 2}
+    asyncio.run(deleted(1.0))
+    assert (
+        mirror.json("collect", "--dry-run") == mirror.json("collect", "-n") == {"blobs": 1, "bytes": 281, "waiting": 0}
+    )
+    assert mirror.lines("collect") == [["went: 1 blobs, 281 bytes; waiting: 0 blobs"]]
+    assert mirror.json("collect") == {"blobs": 0, "bytes": 0, "waiting": 0}
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ async def test_who_leaves_ends_a_warming_and_not_a_run(
     tmp_path: Path, standin: Standin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run is the node's; what one client asked for is that client's."""
-    monkeypatch.setattr("mirror.web.syncing.BEAT_S", 0.01)
+    monkeypatch.setattr("mirror.web.administration.syncs.BEAT_S", 0.01)
     for tag in ("v1", "v2"):
         standin.add_image("library/app", tag)
     standin.fault = Fault(on="manifest", reference="v1", hang=True, times=1)

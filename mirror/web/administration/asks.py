@@ -78,6 +78,14 @@ class Expire(Ask, frozen=True, tag="expire"):
     dry: bool = False
 
 
+class Forecast(Ask, frozen=True, tag="forecast"):
+    pass
+
+
+class Collect(Ask, frozen=True, tag="collect"):
+    pass
+
+
 class Verify(Ask, frozen=True, tag="verify"):
     """Hold every stored byte against its digest, and do something about what is wrong."""
 
@@ -91,6 +99,7 @@ DECODERS: Final[Mapping[str, msgspec.json.Decoder[Ask]]] = {
     "/replications": msgspec.json.Decoder(ListReplications | Backfill),
     "/syncs": msgspec.json.Decoder(RunSyncs | PlanSyncs | ListSyncs | Warm),
     "/lifecycles": msgspec.json.Decoder(Expire),
+    "/collection": msgspec.json.Decoder(Forecast | Collect),
     "/store": msgspec.json.Decoder(Verify),
 }
 # What CloudTrail would call the same thing, and whose it is. What only reads is not recorded.

@@ -19,7 +19,8 @@ from mirror.aws.errors import InvalidParameter
 from mirror.oci.errors import RegistryError
 from mirror.registry.syncing import Ended, Event, Listener, Run, Syncs
 from mirror.rules.syncing import SyncRule, read_image
-from mirror.web.administration_asks import Ask, PlanSyncs, RunSyncs, Warm
+from mirror.web.administration.asks import ListSyncs, PlanSyncs, RunSyncs, Warm
+from mirror.web.administration.desk import Verbs
 from mirror.web.heads import last_headers
 
 BEAT_S: Final = 1.0  # a silent client is noticed, and a bar moves; those who wait give up after thirty
@@ -74,20 +75,27 @@ class Stream:
                 run.task.cancel()
 
 
-def stream_of(syncs: Syncs, ask: Ask) -> Stream | None:
-    """Begin what is asked for; None for an ask that is answered at once. Raises RegistryError."""
-    if isinstance(ask, RunSyncs):
-        return Stream([syncs.start(rule) for rule in syncs.named(ask.names)], owned=False)
-    if isinstance(ask, PlanSyncs):
-        return Stream([syncs.plan(rule) for rule in syncs.named(ask.names)], owned=True)
-    if isinstance(ask, Warm):
-        return Stream([syncs.warm(_rule(ask))], owned=True)
-    return None
+class SyncDesk:
+    """Answers `/syncs`."""
 
+    def __init__(self, syncs: Syncs) -> None:
+        self._syncs = syncs
 
-def status_of(syncs: Syncs) -> Mapping[str, Any]:
-    """Say of each rule what its last run brought, and how far the present one is."""
-    return {"syncs": [_status(syncs, rule) for rule in syncs.rules.values()]}
+    def verbs(self) -> Verbs:
+        return {RunSyncs: self._run, PlanSyncs: self._plan, Warm: self._warm, ListSyncs: self._list}
+
+    async def _run(self, _: str, ask: RunSyncs) -> Stream:
+        return Stream([self._syncs.start(rule) for rule in self._syncs.named(ask.names)], owned=False)
+
+    async def _plan(self, _: str, ask: PlanSyncs) -> Stream:
+        return Stream([self._syncs.plan(rule) for rule in self._syncs.named(ask.names)], owned=True)
+
+    async def _warm(self, _: str, ask: Warm) -> Stream:
+        return Stream([self._syncs.warm(_rule(ask))], owned=True)
+
+    async def _list(self, _: str, __: ListSyncs) -> Mapping[str, Any]:
+        """Say of each rule what its last run brought, and how far the present one is."""
+        return {"syncs": [_status(self._syncs, rule) for rule in self._syncs.rules.values()]}
 
 
 def _status(syncs: Syncs, rule: SyncRule) -> Mapping[str, Any]:

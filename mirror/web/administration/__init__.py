@@ -1,0 +1,23 @@
+"""Administration: what the machine's operator asks of the node. A desk for each kind of thing, a front before them."""
+
+from mirror.web.administration.checkups import CheckupDesk
+from mirror.web.administration.collection import CollectionDesk
+from mirror.web.administration.desk import Desk
+from mirror.web.administration.front import Administration
+from mirror.web.administration.lifecycles import LifecycleDesk
+from mirror.web.administration.people import PeopleDesk
+from mirror.web.administration.replications import ReplicationDesk
+from mirror.web.administration.secrets import SecretDesk
+from mirror.web.administration.syncs import SyncDesk
+
+__all__ = [
+    "Administration",
+    "CheckupDesk",
+    "CollectionDesk",
+    "Desk",
+    "LifecycleDesk",
+    "PeopleDesk",
+    "ReplicationDesk",
+    "SecretDesk",
+    "SyncDesk",
+]
