@@ -177,7 +177,7 @@ class Express:
         return answer
 
     def _is_here(self, target: _Target, digest_key: bytes, file_size: int | None) -> bool:
-        """Tell whether a HEAD may say that bytes, a file's where it has a size, are here; note it if a push may follow."""
+        """Tell whether a HEAD may say that bytes (a file's, where it has a size) are here. Of our own it is noted."""
         if file_size is not None and not self._files.has(digest_from_key(digest_key), file_size):
             return False
         if target.told:
