@@ -155,7 +155,7 @@ class ScrubJob:
     async def _look_for_names(self) -> None:
         """End a round: find what repositories of our own name and nobody has here, be it for how long."""
         lost: list[str] = []
-        async for digest in unheld(self._store.holders, self._store.index):
+        async for digest in unheld(self._store):
             if await self._is_lost(digest) and len(lost) < LOST_MAX:
                 lost.append(str(digest))
         telemetry.log.info("scrub ended", blobs=self.state.blobs, lost=len(lost), began_at=self.state.began_at)

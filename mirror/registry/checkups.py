@@ -76,10 +76,8 @@ class Checkups:
         return checkup
 
     async def _run(self, checkup: Checkup, *, repair: bool) -> None:
-        store = self._store
-        verification = Verification(store.files, store.index, store.holders, checkup.take)
         try:
-            async for fault in verification.faults(checkup.progress):
+            async for fault in Verification(self._store, checkup.take).faults(checkup.progress):
                 outcome = await self._healing.mend(fault) if repair else "harmless" if fault.harmless else ""
                 await checkup.found.put(checkup.note(fault, outcome))
             checkup.counts.failure = ""

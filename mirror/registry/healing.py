@@ -108,6 +108,8 @@ class Healing:
         return await self._flights.join(("heal", digest), lambda: self._heal(digest))
 
     async def _heal(self, digest: Digest) -> Outcome:
+        if self._store.index.blob(digest) is not None:
+            return "healed"
         holders = await self._store.holders.of(digest)
         reasons: list[str] = []
         for holder in sorted(holders, key=lambda one: one.repository.owned):

@@ -11,9 +11,7 @@ from typing import Final
 
 from mirror.oci.digest import Digest
 from mirror.store.examination import Examiner, Fault, Take
-from mirror.store.files import Files
-from mirror.store.holders import Holders
-from mirror.store.index import Index
+from mirror.store.store import Store
 
 PAGE_MAX: Final = 500  # blobs named in memory at once
 SEEN_MAX: Final = 100_000  # digests remembered so that none is told twice; some 20 MB
@@ -28,11 +26,10 @@ async def at_once(_: int) -> None:
 class Verification:
     """Looks at all of a store. Thorough: every stored byte is held against its digest."""
 
-    def __init__(self, files: Files, index: Index, holders: Holders, take: Take = at_once) -> None:
-        self._files = files
-        self._index = index
-        self._holders = holders
-        self._examiner = Examiner(files, index, take, thorough=True)
+    def __init__(self, store: Store, take: Take = at_once) -> None:
+        self._store = store
+        self._index = store.index
+        self._examiner = Examiner(store.files, store.index, take, thorough=True)
 
     async def faults(self, progress: Progress = lambda _: None) -> AsyncIterator[Fault]:
         """Yield each fault as it is found; whoever repairs it does so before the next one is looked for."""
@@ -46,7 +43,7 @@ class Verification:
             else:
                 done += 1
                 progress(done)
-        async for digest in unheld(self._holders, self._index):
+        async for digest in unheld(self._store):
             if digest not in told:
                 yield Fault("name without bytes", digest)
 
@@ -58,7 +55,7 @@ class Verification:
                 yield await self._examiner.entry(digest)
                 yield None
             last = page[-1][0]
-        found = self._files.scan()
+        found = self._store.files.scan()
         while strays := await asyncio.to_thread(lambda: list(islice(found, PAGE_MAX))):
             for digest, size in strays:
                 if self._index.blob(digest) is None:
@@ -66,13 +63,15 @@ class Verification:
                     yield None
 
 
-async def unheld(holders: Holders, index: Index) -> AsyncIterator[Digest]:
+async def unheld(store: Store) -> AsyncIterator[Digest]:
     """Yield what repositories of our own name and the index has no bytes of."""
     seen: set[Digest] = set()
-    async for page in holders.ours():
+    async for page in store.holders.ours():
         for digest in page:
-            if digest not in seen and index.blob(digest) is None:
-                if len(seen) >= SEEN_MAX:
-                    seen.clear()
-                seen.add(digest)
-                yield digest
+            # What is being pushed has its rows a moment before it has its entry.
+            if digest in seen or store.guard.is_held(digest) or store.index.blob(digest) is not None:
+                continue
+            if len(seen) >= SEEN_MAX:
+                seen.clear()
+            seen.add(digest)
+            yield digest

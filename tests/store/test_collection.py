@@ -56,7 +56,7 @@ async def look_at_files(store: Store) -> None:
 
 
 async def faults(store: Store) -> set[str]:
-    return {fault.kind async for fault in Verification(store.files, store.index, store.holders).faults()}
+    return {fault.kind async for fault in Verification(store).faults()}
 
 
 async def test_an_image_that_is_deleted_goes_with_its_blobs(store, push, make_image) -> None:

@@ -147,7 +147,7 @@ async def test_a_rebuild_takes_up_no_file_that_has_become_shorter(root, push) ->
 
 async def faults(store: Store, *, repair: bool = False) -> set[tuple[str, str]]:
     found = set()
-    async for fault in Verification(store.files, store.index, store.holders).faults():
+    async for fault in Verification(store).faults():
         found.add((fault.kind, str(fault.digest)))
         if repair:
             await store.losses.repair(fault)
