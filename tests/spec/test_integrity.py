@@ -23,6 +23,8 @@ DATA: Final = Random(11).randbytes(300_000)
 NAME: Final = "team/app"
 EAGER: Final = Pace(start_s=0.0, look_s=0.02, every_s=0.02)
 
+pytestmark = pytest.mark.usefixtures("logging_of_its_own")
+
 
 @dataclass
 class Site:

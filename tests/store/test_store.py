@@ -10,7 +10,7 @@ from mirror.oci.digest import digest_of
 from mirror.oci.names import Repository
 from mirror.store.entries import BlobEntry
 from mirror.store.store import Store
-from mirror.store.verify import Verification
+from mirror.store.verify import Verification, unheld
 
 OURS = Repository(HOME, "", "team/app")
 HUB = Repository(HOME, "docker.io", "library/nginx")
@@ -183,3 +183,12 @@ async def test_a_check_finds_each_fault_and_a_repair_ends_it(store, push) -> Non
     assert store.index.blob(rotten) is None
     assert (store.files.root / "quarantine" / f"sha256-{rotten.hex}").read_bytes() == LARGE[2]
     assert store.index.blob(stray).data == b"stray"
+
+
+async def test_what_is_being_pushed_is_not_taken_for_lost(store, push) -> None:
+    """A push has its rows a moment before the index has its entry: the guard knows of it."""
+    digest = await push.blob(store, OURS, LARGE[0])
+    await store.index.drop_blob(digest)
+    async with store.guard.hold(digest):
+        assert [one async for one in unheld(store)] == []
+    assert [one async for one in unheld(store)] == [digest]
