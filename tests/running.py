@@ -6,7 +6,7 @@ async with running(tmp_path, upstreams=[cached(standin)]) as node:
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -97,16 +97,17 @@ async def running(
     clocks: Limits | None = None,
     home: Home = OPEN,
     port: int = 0,
+    cache: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> AsyncIterator[RunningNode]:
     """Run a node on a free port with its store at `root`; the same root again is the same node after a restart.
 
-    `home` and `more` are further tables of the configuration; `clocks` are those of its upstreams,
-    for tests that run into them.
+    `cache` has the bounds of what is cached, `home` and `more` are further tables of the configuration; `clocks` are
+    those of its upstreams, for tests that run into them.
     """
     settings = Settings(
         server=Server(listen=(Listen("127.0.0.1", port),), public_url=public_url),
-        storage=Storage(root),
+        storage=Storage(root, **cache or {}),
         access=Access(anonymous),
         log=Log(access=access_log),
         upstreams=tuple(upstreams),

@@ -202,6 +202,7 @@ def names(value: str) -> str:
 # By table and key; a key of a list has its items read.
 WORDS: Final[Mapping[str, Callable[[str], str]]] = {
     "server.public_url": public_url,
+    "storage.keep": pattern,
     "upstream.name": upstream_name,
     "upstream.url": upstream_url,
     "upstream.prefix": prefix,

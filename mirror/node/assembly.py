@@ -7,7 +7,9 @@ from urllib.parse import urlsplit
 
 from mirror import __version__
 from mirror.config import Settings
+from mirror.config.settings import Storage
 from mirror.jobs.collection import Collector
+from mirror.jobs.eviction import Evictor
 from mirror.node.identities import Known
 from mirror.node.peers import Peers
 from mirror.node.tasks import Tasks
@@ -37,6 +39,7 @@ from mirror.registry.repositories import Repositories
 from mirror.registry.secrets import Secrets
 from mirror.registry.upstream_rights import UpstreamRights
 from mirror.registry.upstreams import Upstreams
+from mirror.rules.eviction import Bounds
 from mirror.rules.hosts import Hosts, NamedHost
 from mirror.rules.routing import Routing, UpstreamRule
 from mirror.store.store import Store
@@ -80,6 +83,7 @@ class House:
     secrets: Secrets
     pull_through: PullThrough
     collector: Collector
+    evictor: Evictor
     public: PublicRegistries
     audit: Audit
 
@@ -124,6 +128,7 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
     pull_times = PullTimes(store.images, Exclusions(store.documents))
     lifecycles = Lifecycles(repositories, store.catalog, store.lifecycles, tasks.spawn)
     region = settings.registry.region
+    collector = Collector(store.collection, store.files)
     return House(
         settings=settings,
         store=store,
@@ -153,9 +158,23 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
         rights=UpstreamRights(routing, clients.of_caller, flights),
         secrets=secrets,
         pull_through=_pull_through(settings, store, routing, upstreams, secrets),
-        collector=Collector(store.collection, store.files),
+        collector=collector,
+        evictor=_evictor(settings.storage, store, collector, pull_times, repositories),
         public=PublicRegistries(store.documents),
         audit=audit,
+    )
+
+
+def _evictor(
+    storage: Storage, store: Store, collector: Collector, pulls: PullTimes, repositories: Repositories
+) -> Evictor:
+    return Evictor(
+        Bounds(storage.cache_bytes_max, storage.cache_unused_s_max, storage.free_bytes_min),
+        storage.keep,
+        store,
+        collector,
+        pulls,
+        repositories.name,
     )
 
 

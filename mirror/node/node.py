@@ -98,6 +98,7 @@ class Node:
             else:
                 tasks.spawn(house.collector.run(), "collection")
                 tasks.spawn(house.collector.patrol(), "walk of blobs")
+                tasks.spawn(house.evictor.run(), "eviction")
                 await spawn_webhooks(house)
                 spawn_replication(house)
                 spawn_syncs(house, syncs)

@@ -31,7 +31,6 @@ class Fills:
     """The fills under way, one per digest."""
 
     def __init__(self, files: Files, index: Index, guard: Guard, spawn: Spawn) -> None:
-        self.filled_bytes = 0  # by fills that ended well, since the start
         self._guard = guard
         self._files = files
         self._index = index
@@ -112,4 +111,3 @@ class Fills:
                 await asyncio.to_thread(self._files.publish, fill.staged.path, fill.digest)
                 await asyncio.to_thread(fill.staged.forget)
             await self._index.put_blob(fill.digest, BlobEntry(fill.size, fill.staged.checksum(), data))
-        self.filled_bytes += fill.size

@@ -6,7 +6,7 @@ entry of a table, whichever lane it takes; a crash loses a minute's times, never
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import islice
 from typing import Final, Protocol
 
@@ -39,6 +39,7 @@ class PullTimes:
         self._exclusions = exclusions
         self._clock = clock
         self._written: dict[bytes, float] = {}
+        self._seen: dict[bytes, float] = {}
 
     def counts(self, repository: Repository, principal: Principal) -> bool:
         """Tell whether a pull by `principal` counts: not that of an excluded one."""
@@ -48,6 +49,11 @@ class PullTimes:
         """Take note of a pull."""
         if self.counts(repository, principal):
             self.fresh[repository.key() + digest.key()] = repository
+
+    def last(self, repository: Repository, digest: Digest) -> float:
+        """Return when (unix seconds) an image was pulled last, of what is not in the rows yet; else 0."""
+        key = repository.key() + digest.key()
+        return self._clock() if key in self.fresh else self._seen.get(key, 0.0)
 
     async def run(self) -> None:
         """Write for ever, and once more at the end."""
@@ -63,11 +69,12 @@ class PullTimes:
         now = self._clock()
         due = [key for key in self.fresh if not 0 <= now - self._written.get(key, 0.0) < AGAIN_S]
         found, self.fresh = self.fresh, {}
+        _remember(self._seen, found, now)
         keys = iter(due)
         try:
             while page := list(islice(keys, WRITES_MAX)):
                 await self._images.note_pulls({_image(found[key], key): now for key in page})
-                self._remember(page, now)
+                _remember(self._written, page, now)
         except RegistryError:
             self.fresh = {**found, **self.fresh}
             raise
@@ -78,10 +85,11 @@ class PullTimes:
         except RegistryError as error:
             telemetry.log.warning("times of pulls not written", reason=error.message)
 
-    def _remember(self, keys: list[bytes], now: float) -> None:
-        if len(self._written) + len(keys) > KNOWN_MAX:
-            self._written.clear()
-        self._written.update(dict.fromkeys(keys, now))
+
+def _remember(times: dict[bytes, float], keys: Collection[bytes], now: float) -> None:
+    if len(times) + len(keys) > KNOWN_MAX:
+        times.clear()
+    times.update(dict.fromkeys(keys, now))
 
 
 def _image(repository: Repository, key: bytes) -> tuple[Repository, Digest]:

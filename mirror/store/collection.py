@@ -1,9 +1,8 @@
 """Garbage collection: a blob that nothing names any more goes, while the node serves, in small batches.
 
 Source: issue "Space"; RELIABILITY G12, G22. Needed is what a blob link, a manifest's row or a manifest's child names,
-in any repository. In a repository of our own, a link that no manifest there needs is dropped first, once it is older
-than the grace time: it was pushed for an image that is gone, or never came. Links of cached repositories are
-eviction's.
+in any repository. A link that no manifest of its repository needs is dropped first, once it is older than the grace
+time: the image that it was made for is gone, or never came.
 
 Why no acknowledged push loses a blob:
 
@@ -153,21 +152,21 @@ class Collection:
 
 
 async def judge(connection: AsyncConnection, digests: Sequence[Digest], before: float) -> Verdict:
-    """Say which blobs nobody needs; links of our own made since `before` (unix seconds) are needed in any case."""
+    """Say which blobs nobody needs; links made since `before` (unix seconds) are needed in any case."""
     texts = [str(digest) for digest in digests]
     link, child, image, owner = (
         table.c for table in (tables.blob_links, tables.manifest_children, tables.manifests, tables.repositories)
     )
     linked = select(link.digest).join(tables.repositories, owner.id == link.repository_id).where(link.digest.in_(texts))
-    kept = linked.where((owner.upstream != "") | (link.linked_at >= before))
+    kept = linked.where(link.linked_at >= before)
     named = select(child.digest).where(child.digest.in_(texts))
     there = select(image.digest).where(image.digest.in_(texts))
     needed = {parse_digest(text) for text in (await connection.execute(kept.union(named, there))).scalars()}
     use = exists().where(child.repository_id == link.repository_id, child.digest == link.digest)
-    stale = linked.add_columns(owner.registry, owner.name).where(owner.upstream == "", link.linked_at < before, ~use)
+    stale = linked.add_columns(owner.registry, owner.upstream, owner.name).where(link.linked_at < before, ~use)
     links = [
-        (Repository(read_registry(registry), "", name), parse_digest(digest))
-        for digest, registry, name in await connection.execute(stale)
+        (Repository(read_registry(registry), upstream, name), parse_digest(digest))
+        for digest, registry, upstream, name in await connection.execute(stale)
     ]
     return Verdict(frozenset(digests) - needed, links)
 

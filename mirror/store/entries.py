@@ -12,7 +12,7 @@ import xxhash
 
 from mirror.oci.digest import Digest, digest_from_key
 
-LAYOUT: Final = 2
+LAYOUT: Final = 3
 INLINE_BYTES_MAX: Final = 65_536  # below it a copy out of the map is cheaper than open, fstat and sendfile
 
 BLOB: Final = Struct("<QQ")  # size in bytes, xxh3_64 or 0

@@ -30,6 +30,7 @@ assert _REPOSITORY_CHARS + DOCUMENT_KEY_CHARS_MAX <= KEY_BYTES_MAX
 assert TAG_CHARS_MAX <= DOCUMENT_KEY_CHARS_MAX
 
 CURSOR: Final = b"cursor"
+BYTES: Final = b"bytes"  # of all blobs that are here
 _LAYOUT: Final = b"layout"
 
 

@@ -174,6 +174,11 @@ class Files:
     def _aside(self, digest: Digest) -> Path:
         return self._stage / "collected" / f"{digest.algorithm}-{digest.hex}"
 
+    def room(self) -> tuple[int, int]:
+        """Return how many bytes of the disk are free for us, and how many it has. Blocks."""
+        found = os.statvfs(self.root)
+        return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+
     def scan(self) -> Iterator[tuple[Digest, int]]:
         """Walk all blobs with their sizes in bytes. Blocks; one directory of names in memory at a time."""
         for algorithm in HEX_LENGTHS:

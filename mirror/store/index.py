@@ -17,6 +17,7 @@ from mirror.oci.names import Registry, Repository, repository_from_key
 from mirror.store.changes import Change
 from mirror.store.entries import (
     BLOB,
+    COUNT,
     INLINE_BYTES_MAX,
     MEMBER,
     TAG,
@@ -28,7 +29,7 @@ from mirror.store.entries import (
     read_member,
     read_tag_entry,
 )
-from mirror.store.environment import MAP_BYTES, IndexDamaged, Tables, mark_built, open_environment, read_cursor
+from mirror.store.environment import BYTES, MAP_BYTES, IndexDamaged, Tables, mark_built, open_environment, read_cursor
 from mirror.store.index_writer import IndexWriter
 from mirror.store.projection import FindBlob, Projection
 
@@ -81,6 +82,11 @@ class Index:
             size, checksum = BLOB.unpack(record)
             data = transaction.get(key, None, tables.inline) if size <= INLINE_BYTES_MAX else None
         return BlobEntry(size, checksum, data)
+
+    def blob_bytes(self) -> int:
+        """Return how many bytes the blobs have that are here, all together."""
+        record = self._get(BYTES, self._tables.meta)
+        return 0 if record is None else int(COUNT.unpack(record)[0])
 
     def member(self, repository: Repository, digest: Digest) -> Member | None:
         """Return what `digest` is in `repository`; None when the repository does not have it."""

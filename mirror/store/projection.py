@@ -25,7 +25,7 @@ from mirror.store.entries import (
     read_member,
     read_tag_entry,
 )
-from mirror.store.environment import CURSOR, Tables
+from mirror.store.environment import BYTES, CURSOR, Tables
 
 FindBlob = Callable[[Digest], BlobEntry | None]  # the bytes that are here, seen by who has them at hand
 
@@ -72,6 +72,7 @@ class Projection:
                 at_one = cursor.set_range(old)
 
     def put_blob(self, digest: Digest, entry: BlobEntry) -> None:
+        self._count(digest, entry.size)
         self._transaction.put(digest.key(), entry.pack(), db=self._tables.blobs)
         if entry.data is not None:
             self._transaction.put(digest.key(), entry.data, db=self._tables.inline)
@@ -98,8 +99,18 @@ class Projection:
         return True
 
     def drop_blob(self, digest: Digest) -> None:
+        self._count(digest, 0)
         self._transaction.delete(digest.key(), db=self._tables.blobs)
         self._transaction.delete(digest.key(), db=self._tables.inline)
+
+    def _count(self, digest: Digest, size: int) -> None:
+        """Take a blob's new size, 0 when it goes, into the sum of all."""
+        record = self._transaction.get(digest.key(), db=self._tables.blobs)
+        before = 0 if record is None else int(BLOB.unpack(record)[0])
+        if size != before:
+            counted = self._transaction.get(BYTES, db=self._tables.meta)
+            total = (0 if counted is None else int(COUNT.unpack(counted)[0])) + size - before
+            self._transaction.put(BYTES, COUNT.pack(total), db=self._tables.meta)
 
     def drop_lost_blob(self, digest: Digest, find: FindBlob) -> None:
         """Drop the entry of bytes that `find` cannot see whole. Looked at here: they may have come again meanwhile."""

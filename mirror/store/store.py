@@ -31,6 +31,7 @@ from mirror.store.database import Database
 from mirror.store.disk import sync_directory
 from mirror.store.documents import Documents, read_documents
 from mirror.store.environment import IndexDamaged
+from mirror.store.eviction import EvictionRows
 from mirror.store.examination import missing
 from mirror.store.files import Files
 from mirror.store.guard import GRACE_S, Guard
@@ -71,6 +72,7 @@ class Store:
     collection: Collection
     holders: Holders
     losses: Losses
+    eviction: EvictionRows
     database: Database
 
     @classmethod
@@ -120,6 +122,7 @@ class Store:
                 collection=Collection(database, ledger, index, files, guard),
                 holders=holders,
                 losses=Losses(files, index, holders, guard),
+                eviction=EvictionRows(database, ledger),
                 database=database,
             )
             replayed = await replay(database, index, files)

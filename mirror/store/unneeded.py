@@ -14,7 +14,7 @@ from mirror.store import tables
 from mirror.store.ledger import Entry
 from mirror.store.rows import put_rows, put_selected
 
-AT_ONCE: Final = 0.0  # of cached content: nobody pushes it, so nobody counts on it
+AT_ONCE: Final = 0.0  # of cached content: what else needs it, or was told of it, is asked in any case
 
 
 async def suspect_image(entry: Entry, repository_id: int | None, digest: Digest, since: float) -> None:

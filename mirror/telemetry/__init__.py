@@ -2,6 +2,7 @@
 
 from mirror.telemetry.logs import LogFormat, LogLevel, log, logger, start_logging, stop_logging
 from mirror.telemetry.metrics import (
+    CACHE_BYTES,
     COLLECTED_BLOBS,
     COLLECTED_BYTES,
     CONNECTIONS,
@@ -9,6 +10,8 @@ from mirror.telemetry.metrics import (
     DAMAGE_FOUND,
     DAMAGE_HEALED,
     DAMAGE_LOST,
+    EVICTED_BYTES,
+    EVICTED_IMAGES,
     FILL_BYTES,
     FILLS,
     LIFECYCLE_ARCHIVED,
@@ -46,6 +49,7 @@ from mirror.telemetry.metrics import (
 )
 
 __all__ = [
+    "CACHE_BYTES",
     "COLLECTED_BLOBS",
     "COLLECTED_BYTES",
     "CONNECTIONS",
@@ -53,6 +57,8 @@ __all__ = [
     "DAMAGE_FOUND",
     "DAMAGE_HEALED",
     "DAMAGE_LOST",
+    "EVICTED_BYTES",
+    "EVICTED_IMAGES",
     "FILLS",
     "FILL_BYTES",
     "LIFECYCLE_ARCHIVED",
