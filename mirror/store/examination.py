@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 import xxhash
 
-from mirror.oci.digest import Digest, digest_of, hasher
+from mirror.oci.digest import Digest, hasher
 from mirror.store.entries import INLINE_BYTES_MAX, BlobEntry
 from mirror.store.files import Files
 from mirror.store.index import Index
@@ -97,7 +97,8 @@ class Examiner:
 
     def _judge(self, digest: Digest, entry: BlobEntry, read: "_Reading") -> Fault | None:
         """Hold the entry of a right file against it."""
-        if entry.size <= INLINE_BYTES_MAX and (entry.data is None or digest_of(entry.data, digest.algorithm) != digest):
+        is_small, data = entry.size <= INLINE_BYTES_MAX, entry.data
+        if is_small and (data is None or xxhash.xxh3_64_intdigest(data) != read.checksum):
             return Fault("wrong inline bytes", digest, read.mark)
         if read.checksum != entry.checksum:
             self._index.post_checksum(digest, BlobEntry(entry.size, read.checksum))
