@@ -21,7 +21,7 @@ from mirror.store.files import Files
 from mirror.store.index import Index
 from mirror.store.quarantine import Mark, mark_of
 
-PIECE_BYTES: Final = 1024 * 1024  # of one read: a tenth of a millisecond of xxh3, half of one of sha256
+PIECE_BYTES: Final = 1024 * 1024  # of one read: some two milliseconds of sha256, much less of xxh3
 
 # What a disk and a filesystem say of bytes that they cannot give: that is damage, and no trouble of ours.
 _UNREADABLE: Final = frozenset({errno.EIO, errno.EBADMSG, errno.EUCLEAN})
