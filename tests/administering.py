@@ -30,10 +30,12 @@ from mirror.registry.syncing import Syncs
 from mirror.rules.destinations import DestinationRule
 from mirror.rules.hosts import Hosts
 from mirror.rules.routing import Routing
+from mirror.store.snapshot import Snapshots
 from mirror.store.store import Store
 from mirror.web.admin_socket import NAME, open_socket
 from mirror.web.administration import (
     Administration,
+    BackupDesk,
     CollectionDesk,
     LifecycleDesk,
     PeopleDesk,
@@ -114,6 +116,7 @@ async def administered(root: Path) -> AsyncIterator[Administered]:
                 SyncDesk(syncs),
                 LifecycleDesk(nothing, _repositories(store)),
                 CollectionDesk(Collector(store.collection, store.files)),
+                BackupDesk(Snapshots(root)),
             ),
             audit,
             bodies,

@@ -14,6 +14,7 @@ from mirror.rules.destinations import DestinationRule
 from mirror.rules.routing import UpstreamRule
 from mirror.rules.syncing import SyncRule
 
+DRAIN_S_MAX: Final = 3_600.0  # a machine that shuts down does not wait longer for anybody
 WORKERS_MAX: Final = 64  # of one place: more are no faster, and are called abuse there
 
 T = TypeVar("T")
@@ -43,6 +44,8 @@ def _server(server: Server) -> Found:
     for number, address in enumerate(server.listen):
         if address in server.listen[:number] and address.port:
             yield "listen", f"{address} stands there twice"
+    if server.drain_s > DRAIN_S_MAX:
+        yield "drain_s", f"{server.drain_s:g} seconds: a stop may take {DRAIN_S_MAX:g} at most"
     certificate, key = server.tls.certificate, server.tls.key
     if bool(certificate) != bool(key):
         yield "tls", "certificate and key are wanted, both or neither"

@@ -69,6 +69,7 @@ class Server:
     listen: tuple[Listen, ...] = (Listen("127.0.0.1", 5000),)
     public_url: str = ""
     tls: Tls = Tls()
+    drain_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)

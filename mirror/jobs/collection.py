@@ -6,7 +6,7 @@ were given up, files that a crash left without an entry. It is slow on purpose.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from itertools import islice
 from typing import Final
 
@@ -41,19 +41,13 @@ class Collector:
         """Collect what is due every LOOK_EVERY_S."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            try:
-                await self.collect()
-            except (RegistryError, OSError) as error:
-                telemetry.log.warning("collection failed", reason=str(error))
+            await _told("collection", self.collect(), LOOK_EVERY_S)
 
     async def patrol(self) -> None:
         """Walk everything every WALK_EVERY_S."""
         await asyncio.sleep(WALK_AFTER_S)
         while True:
-            try:
-                await self.walk()
-            except (RegistryError, OSError) as error:
-                telemetry.log.warning("walk of blobs failed", reason=str(error))
+            await _told("walk of blobs", self.walk(), WALK_EVERY_S)
             await asyncio.sleep(WALK_EVERY_S)
 
     async def collect(self) -> Tally:
@@ -87,3 +81,15 @@ class Collector:
         while page := await asyncio.to_thread(lambda: [digest for digest, _ in islice(found, PAGE_MAX)]):
             await self._collection.look_at_files(page, self._clock())
             await asyncio.sleep(self._page_pause_s)
+
+
+async def _told(job: str, work: Awaitable[object], every_s: float) -> None:
+    """Do `work`, and tell when it ended and begins again; a fault of the disk is logged."""
+    failed = False
+    try:
+        await work
+    except (RegistryError, OSError) as error:
+        failed = True
+        telemetry.log.warning(f"{job} failed", reason=str(error))
+    now = time.time()
+    telemetry.job_ended(job, now, now + every_s, failed=failed)

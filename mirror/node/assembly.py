@@ -39,6 +39,7 @@ from mirror.registry.repositories import Repositories
 from mirror.registry.secrets import Secrets
 from mirror.registry.upstream_rights import UpstreamRights
 from mirror.registry.upstreams import Upstreams
+from mirror.registry.view import Measures
 from mirror.rules.eviction import Bounds
 from mirror.rules.hosts import Hosts, NamedHost
 from mirror.rules.routing import Routing, UpstreamRule
@@ -61,7 +62,9 @@ class House:
     hosts: Hosts
     routing: Routing
     flights: Flights
+    fills: Fills
     upstreams: Upstreams
+    measures: Measures
     repositories: Repositories
     authority: Authority
     kept: Manifests
@@ -75,7 +78,6 @@ class House:
     lifecycles: Lifecycles
     expiry: Expiry
     throttle: Throttle
-    fills: Fills
     peers: Peers
     healing: Healing
     discovery: Discovery
@@ -142,6 +144,7 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
         routing=routing,
         flights=flights,
         upstreams=upstreams,
+        measures=Measures(store.files, store.index, upstreams),
         repositories=repositories,
         authority=authority,
         kept=manifests,

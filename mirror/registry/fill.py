@@ -102,6 +102,11 @@ class Fill:
         if self.error is not None:
             raise self.error
 
+    @property
+    def readers(self) -> int:
+        """How many clients follow it."""
+        return self._readers
+
     def __enter__(self) -> Self:
         self._readers += 1
         return self

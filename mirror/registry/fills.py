@@ -41,6 +41,10 @@ class Fills:
     def find(self, digest: Digest) -> Fill | None:
         return self._under_way.get(digest)
 
+    def all(self) -> list[Fill]:
+        """List the fills under way, oldest first."""
+        return [*self._under_way.values()]
+
     def join(self, digest: Digest, size: int | None, source: BlobSource, background: Throttle | None = None) -> Fill:
         """Return the one fill of `digest`, started if need be. Not async on purpose: no await, so no race.
 

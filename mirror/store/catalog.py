@@ -15,7 +15,7 @@ from mirror.oci.digest import Digest, parse_digest
 from mirror.oci.manifest import CHILDREN_MAX, Manifest
 from mirror.oci.names import Registry, Repository
 from mirror.store import mutations, repository_mutations, tables
-from mirror.store.changelog import read_changes
+from mirror.store.changelog import origin_of, read_changes
 from mirror.store.changes import Change
 from mirror.store.database import Database
 from mirror.store.entries import BlobEntry, blob_entry
@@ -226,6 +226,10 @@ class Catalog:
             Child(parse_digest(row["digest"]), row["size"], row["media_type"], cast("ChildKind", row["kind"]))
             for row in rows
         ]
+
+    async def origin(self, repository: Repository, digest: Digest) -> str:
+        """Return the registry, `account/region`, that a manifest was replicated from; "" where it was not."""
+        return await origin_of(self._database, repository, digest)
 
     async def changes(self, after: int, limit: int) -> list[Change]:
         """Read up to `limit` changes of the log behind the seq `after`, oldest first: what a consumer's cursor does."""

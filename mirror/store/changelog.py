@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 
+import orjson
 from sqlalchemy import select
 
+from mirror.oci.digest import Digest
+from mirror.oci.names import Repository
 from mirror.store.changes import Change, read_change
 from mirror.store.database import Database
 from mirror.store.tables import changes
@@ -23,6 +26,24 @@ async def recent_changes(database: Database, limit: int) -> Sequence[Change]:
     async with database.read() as connection:
         rows = await connection.execute(select(changes).order_by(changes.c.seq.desc()).limit(limit))
         return [read_change(row) for row in rows.mappings()]
+
+
+async def origin_of(database: Database, repository: Repository, digest: Digest) -> str:
+    """Return the registry, `account/region`, that a manifest was replicated from last; "" where it was not.
+
+    Reads all of the log, which is in no order but its own: for a person who asks, not for a request.
+    """
+    table = changes.c
+    chosen = select(table.detail).where(
+        table.kind == "manifest.put",
+        table.digest == str(digest),
+        table.registry == str(repository.registry),
+        table.upstream == repository.upstream,
+        table.repository == repository.name,
+    )
+    async with database.read() as connection:
+        found = (await connection.execute(chosen.order_by(table.seq.desc()).limit(1))).scalar()
+    return str(orjson.loads(found or "{}").get("origin", ""))
 
 
 async def last_seq(database: Database) -> int:

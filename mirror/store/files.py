@@ -28,6 +28,7 @@ from mirror.store.disk import (
 from mirror.store.entries import INLINE_BYTES_MAX, BlobEntry, blob_entry
 
 SHARDS: Final = 256  # two hex digits: a million blobs are 4,000 names a directory
+PROBE_BYTES: Final = 4_096  # a block, so that a disk without a free one says so
 _STAGES: Final = ("fills", "uploads", "writes", "collected")
 
 
@@ -44,7 +45,7 @@ class Files:
         self._stage = root / "stage"
         with full_disk_refused():
             root.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
-            self._lock = _lock(root / "lock")
+            self._lock = take_lock(root / "lock")
             self._make_tree()
 
     def _make_tree(self) -> None:
@@ -83,6 +84,10 @@ class Files:
     def uploads(self) -> Path:
         return self._stage / "uploads"
 
+    @property
+    def writes(self) -> Path:
+        return self._stage / "writes"
+
     def publish(self, staged: Path, digest: Digest) -> None:
         """Give the verified bytes in `staged` their name, durably. Blocks. Its equal may be there.
 
@@ -100,7 +105,7 @@ class Files:
 
     def write(self, digest: Digest, data: bytes) -> None:
         """Store small bytes, whose digest the caller has checked, under their name, durably. Blocks."""
-        staged = self._stage / "writes" / uuid4().hex
+        staged = self.writes / uuid4().hex
         with full_disk_refused():
             try:
                 with open_private(staged) as file:
@@ -174,6 +179,16 @@ class Files:
     def _aside(self, digest: Digest) -> Path:
         return self._stage / "collected" / f"{digest.algorithm}-{digest.hex}"
 
+    def try_writing(self) -> None:
+        """Write a little, durably, and remove it. Raises StorageFull or OSError. Blocks."""
+        path = self._stage / "writes" / "probe"
+        with full_disk_refused():
+            try:
+                path.write_bytes(bytes(PROBE_BYTES))
+                sync_file(path)
+            finally:
+                path.unlink(missing_ok=True)
+
     def room(self) -> tuple[int, int]:
         """Return how many bytes of the disk are free for us, and how many it has. Blocks."""
         found = os.statvfs(self.root)
@@ -189,7 +204,8 @@ class Files:
         return f"{self._blobs}/{digest.algorithm}/{digest.hex[:2]}/{digest.hex}"
 
 
-def _lock(path: Path) -> int:
+def take_lock(path: Path) -> int:
+    """Hold a directory for this process by a file in it, until the descriptor is closed. Raises StoreLocked."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -178,9 +178,14 @@ class Index:
         return found
 
     def blob_count(self) -> int:
-        """Say how many blobs there are."""
+        """Return how many blobs are here."""
         with self._begin() as transaction:
             return int(transaction.stat(self._tables.blobs)["entries"])
+
+    def extent(self) -> tuple[int, int]:
+        """Return how much of the memory map was ever used, and its size: bytes."""
+        info = self._environment.info()
+        return (int(info["last_pgno"]) + 1) * int(self._environment.stat()["psize"]), int(info["map_size"])
 
     def note(self, name: str) -> bytes | None:
         """Return what was noted by `name`: of the node's work on the store itself. A rebuild forgets it."""
@@ -250,6 +255,10 @@ class Index:
 
     async def drop_document(self, repository: Repository, key: str) -> None:
         await self.write(lambda index: index.drop_document(repository, key))
+
+    async def drop_documents(self, repository: Repository) -> None:
+        """Forget all that was kept of an upstream's answers about `repository`."""
+        await self.write(lambda index: index.drop_documents(repository))
 
     async def write(self, change: Callable[[Projection], T], *, durable: bool = False) -> T:
         """Run `change` on the writer's thread, in one transaction with what else is waiting."""

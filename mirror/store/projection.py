@@ -51,10 +51,16 @@ class Projection:
         prefix = repository.key()
         self._transaction.delete(prefix, db=self._tables.repositories)
         for table in (self._tables.members, self._tables.tags, self._tables.documents):
-            with self._transaction.cursor(table) as cursor:
-                at_one = cursor.set_range(prefix)
-                while at_one and bytes(cursor.key()).startswith(prefix):
-                    at_one = cursor.delete()
+            self._drop(table, prefix)
+
+    def drop_documents(self, repository: Repository) -> None:
+        self._drop(self._tables.documents, repository.key())
+
+    def _drop(self, table: lmdb._Database, prefix: bytes) -> None:
+        with self._transaction.cursor(table) as cursor:
+            at_one = cursor.set_range(prefix)
+            while at_one and bytes(cursor.key()).startswith(prefix):
+                at_one = cursor.delete()
 
     def rename_repository(self, old: Repository, new: Repository) -> None:
         """Let `new` serve what `old` did; all of it was proven or fetched, or cannot be fetched any more."""

@@ -16,7 +16,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-import lmdb
 import structlog
 
 from mirror.oci.digest import Digest, parse_digest
@@ -42,7 +41,8 @@ from mirror.store.ledger import Ledger
 from mirror.store.lifecycles import LifecycleRows
 from mirror.store.losses import Losses
 from mirror.store.news import News
-from mirror.store.rebuild import Progress, rebuild, replay
+from mirror.store.purges import Purges
+from mirror.store.rebuild import Progress, rebuild, replay, unseen
 from mirror.store.replications import Replications
 from mirror.store.uploads import Uploads
 
@@ -64,6 +64,7 @@ class Store:
     catalog: Catalog
     images: Images
     lifecycles: LifecycleRows
+    purges: Purges
     documents: Documents
     cursors: Cursors
     replications: Replications
@@ -84,7 +85,7 @@ class Store:
         *,
         home: Registry,
         rebuilt: bool = False,
-        progress: Progress | None = None,
+        progress: Progress = unseen,
         grace_s: float = GRACE_S,
     ) -> AsyncIterator["Store"]:
         """Open the store at `root`, making it if need be; `rebuilt` builds the index anew whatever its state.
@@ -114,6 +115,7 @@ class Store:
                 catalog=Catalog(database, ledger),
                 images=Images(database, ledger),
                 lifecycles=LifecycleRows(database, ledger),
+                purges=Purges(database, ledger),
                 documents=Documents(ledger),
                 cursors=Cursors(database, ledger),
                 replications=Replications(database, ledger),
@@ -132,18 +134,8 @@ class Store:
             _log.info("store open", root=os.fspath(root), sqlite=sqlite3.sqlite_version, changes_replayed=replayed)
             yield store
 
-    def fault(self) -> str:
-        """Say what keeps the store from serving, "" when nothing does."""
-        try:
-            self.index.cursor()
-        except lmdb.Error as error:
-            return f"the index cannot be read: {error}"
-        return ""
 
-
-async def _open_index(
-    path: Path, database: Database, files: Files, progress: Progress | None, *, rebuilt: bool
-) -> Index:
+async def _open_index(path: Path, database: Database, files: Files, progress: Progress, *, rebuilt: bool) -> Index:
     seq = await last_seq(database)
     if not rebuilt:
         try:

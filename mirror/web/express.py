@@ -15,9 +15,8 @@ from typing import Final, TypeVar
 from mirror import telemetry
 from mirror.oci.digest import Digest, digest_from_key
 from mirror.oci.errors import RegistryError
-from mirror.oci.names import Repository
 from mirror.oci.paths import Kind, parse_path
-from mirror.registry.pull_times import PullTimes
+from mirror.registry.pull_times import Pulled, PullTimes
 from mirror.registry.repositories import Repositories
 from mirror.rules.access.actions import Step
 from mirror.rules.freshness import fresh_s
@@ -59,7 +58,7 @@ class _Target:
     fresh_s: float  # for how long after its check a tag may be given; infinite for our own and immutable ones
     shared: bool  # may caches on the way keep the answer: it is for everybody
     until: float  # unix seconds; up to when the caller is who they said, infinite for nobody in particular
-    pulled: Repository | None  # whose image a GET of this pulls, for the time of its last pull
+    pulled: Pulled | None  # where a GET of this is counted as a pull
     told: bool  # it is a HEAD of a blob of our own: who asks may be about to push an image that names it
     tally: telemetry.Tally
 
@@ -170,6 +169,7 @@ class Express:
         if answer is not None:
             if target.pulled is not None:
                 self._pulls.fresh[target.key + digest_key] = target.pulled
+                target.pulled.count += 1
             target.tally.requests += 1
             target.tally.response_bytes += size
             if self._access.enabled:
@@ -235,7 +235,7 @@ class Express:
             fresh_s=inf if rule is None or by_digest else self._fresh_s(visit, rule),
             shared=visit.shared,
             until=visit.caller.expires_at,
-            pulled=repository if self._is_pull(visit, is_head) else None,
+            pulled=self._pulls.pulled(repository) if self._is_pull(visit, is_head) else None,
             told=is_head and route.kind == "blob" and repository.owned,
             tally=telemetry.tally("HEAD" if is_head else "GET", route.kind, repository.upstream),
         )

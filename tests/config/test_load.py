@@ -4,8 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from house_files import ROOT
 
 from mirror.config import ConfigInvalid, Listen, Settings, load, parse_listen
+from mirror.config.credentials import directory_of
 from mirror.config.settings import UPSTREAMS_DEFAULT
 from mirror.rules.routing import UpstreamRule
 
@@ -130,6 +132,41 @@ def test_relative_paths_start_at_the_file(write: Write, tmp_path: Path) -> None:
     settings = load(path)
     assert settings.storage.root == tmp_path / "data"
     assert settings.upstreams[0].password_file == str(tmp_path / "secret")
+
+
+def test_a_credential_is_a_file_that_the_service_manager_hands_over(write: Write, tmp_path: Path) -> None:
+    """systemd.exec(5), LoadCredential=: found by $CREDENTIALS_DIRECTORY; never a path out of it."""
+    (tmp_path / "handed").mkdir()
+    (tmp_path / "handed" / "mirror_hub").write_text("x")
+    credentials = directory_of({"CREDENTIALS_DIRECTORY": str(tmp_path / "handed")})
+    upstream = '[[upstream]]\nname = "a.b"\nurl = "http://a.b"\nusername = "u"\npassword_file = "credential:'
+    settings = load(write(f'{upstream}mirror_hub"'), credentials=credentials)
+    assert settings.upstreams[0].password_file == f"{tmp_path}/handed/mirror_hub"
+    missing = f"5: upstream[0].password_file: {tmp_path}/handed/other cannot be read: No such file or directory"
+    assert faults(write(f'{upstream}other"'), credentials=credentials) == [missing]
+    for name in ("..", "", "a/b"):
+        wrong = f"5: upstream[0].password_file: 'credential:{name}' is not credential:NAME"
+        assert wrong in faults(write(f'{upstream}{name}"'), credentials=credentials)
+
+
+def test_without_a_service_manager_credentials_are_where_the_service_has_them() -> None:
+    """`mirror iam` reads the same configuration as the service, as root and outside of it."""
+    assert directory_of({}) == Path("/run/credentials/mirror.service")
+    assert (ROOT / "systemd" / directory_of({}).name).exists()
+
+
+def test_the_command_line_changes_nothing_but_what_it_says(write: Write) -> None:
+    """--data and --listen come before two keys; what else stands in their tables holds."""
+    path = write("[server]\ndrain_s = 5\n[storage]\ncache_bytes_max = 7")
+    settings = load(path, listen=["127.0.0.1:1"], data=Path("/d"))
+    assert (settings.server.drain_s, settings.storage.cache_bytes_max) == (5.0, 7)
+
+
+def test_a_stop_may_not_take_for_ever(write: Write) -> None:
+    """DESIGN section 5: every wait has a limit."""
+    assert faults(write("[server]\ndrain_s = 1e9")) == [
+        "2: server.drain_s: 1e+09 seconds: a stop may take 3600 at most"
+    ]
 
 
 def test_every_fault_is_named_in_one_pass_with_its_place(write: Write) -> None:

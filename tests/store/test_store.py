@@ -78,9 +78,10 @@ async def test_reindex_makes_what_the_projection_made(root, push, make_image) ->
     async with root.open() as store:
         await push_two(store, push, make_image)
         before = seen(store)
-    async with root.open(rebuilt=True, progress=lambda done, of: told.append((done, of))) as store:
+    async with root.open(rebuilt=True, progress=lambda step, done, of: told.append((step, done, of))) as store:
         assert seen(store) == before
-    assert told[-1][0] == told[-1][1] > 0
+    assert {step for step, _, _ in told} == {"blobs", "rows"}
+    assert told[-1][1] == told[-1][2] > 0
 
 
 async def test_an_index_of_another_database_is_built_again(root, push, make_image) -> None:
