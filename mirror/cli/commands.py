@@ -24,6 +24,7 @@ from mirror.cli.secret import secret
 from mirror.cli.status import status
 from mirror.cli.sync import sync, warm
 from mirror.cli.top import top
+from mirror.cli.verify import verify
 from mirror.config import load
 from mirror.config.credentials import directory_of
 from mirror.config.identities import load_identities
@@ -39,7 +40,7 @@ def main() -> None:
       mirror serve                                   mirror the public registries on 127.0.0.1:5000
       mirror serve --listen 0.0.0.0:5000 --data /srv/mirror
       mirror check --config /etc/mirror/mirror.toml  name every fault of a configuration
-      mirror verify --repair                         re-read every stored byte
+      mirror verify --repair                         re-read every stored byte, heal what is damaged
       mirror repo create team/app                    make a repository to push to
       mirror iam create-user ci                      make a user; mirror iam --help tells the rest
       mirror warm docker.io/library/alpine:3.20      fetch an image before anybody asks
@@ -50,7 +51,7 @@ def main() -> None:
 
 
 _GROUPS = (iam, repo, image, secret, replication, sync)
-_ALONE = (warm, collect, backup, restore, status, top, offline, purge)
+_ALONE = (warm, collect, backup, restore, status, top, offline, purge, verify)
 for group in (*_GROUPS, *_ALONE):
     main.add_command(group)
 
@@ -122,25 +123,3 @@ def reindex(config: Path | None, data: Path | None) -> None:
         telemetry.start_logging("warning", "console")
         node.reindex(settings, bars.progress)
         bars.report("the index is complete")
-
-
-@main.command(short_help="Compare every stored byte with its digest.")
-@config_option
-@data_option
-@click.option("--repair", is_flag=True, help="Set damaged files aside and mend the index: they are fetched anew.")
-def verify(config: Path | None, data: Path | None, repair: bool) -> None:
-    """Read every stored byte and compare it with its digest; exit 1 if anything is wrong. The node must not be running.
-
-    \b
-    Examples:
-      mirror verify --data /var/lib/mirror
-      mirror verify --repair
-    """
-    with said_plainly(), Bars() as bars:
-        settings = store_of(config, data)
-        from mirror import node
-
-        telemetry.start_logging("warning", "console")
-        faults = node.verify(settings, repair, bars.report, bars.progress)
-        bars.report(f"{faults} fault{'' if faults == 1 else 's'}" + (" repaired" if faults and repair else ""))
-    sys.exit(1 if faults and not repair else 0)

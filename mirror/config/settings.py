@@ -24,6 +24,7 @@ PORT_MAX: Final = 65_535
 ACCOUNT_DEFAULT: Final = "000000000000"  # no real AWS account has this number
 ROOT_DEFAULT: Final = Path("/var/lib/mirror")  # the usual place of a service; a user's own node is given another
 FREE_BYTES_DEFAULT: Final = 1024**3
+SCRUB_BYTES_S_DEFAULT: Final = 10_000_000  # six terabytes a week; a tenth of what one slow disk reads
 _HOST_PORT: Final = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})")
 
 
@@ -80,6 +81,7 @@ class Storage:
     cache_unused_s_max: float = 0.0
     free_bytes_min: int = FREE_BYTES_DEFAULT
     keep: tuple[str, ...] = ()
+    scrub_bytes_s: int = SCRUB_BYTES_S_DEFAULT
 
 
 @dataclass(frozen=True, slots=True)

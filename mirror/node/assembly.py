@@ -11,6 +11,7 @@ from mirror.config.settings import Storage
 from mirror.jobs.collection import Collector
 from mirror.jobs.eviction import Evictor
 from mirror.node.identities import Known
+from mirror.node.peers import Peers
 from mirror.node.tasks import Tasks
 from mirror.oci.names import Registry
 from mirror.registry.audit import Audit
@@ -22,6 +23,7 @@ from mirror.registry.exclusions import Exclusions
 from mirror.registry.expiry import Expiry
 from mirror.registry.fills import Fills
 from mirror.registry.flights import Flights
+from mirror.registry.healing import Healing
 from mirror.registry.lifecycles import Lifecycles
 from mirror.registry.manifests import Manifests
 from mirror.registry.prefetch import Prefetch
@@ -76,6 +78,8 @@ class House:
     lifecycles: Lifecycles
     expiry: Expiry
     throttle: Throttle
+    peers: Peers
+    healing: Healing
     discovery: Discovery
     rights: UpstreamRights
     secrets: Secrets
@@ -116,8 +120,11 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
     manifests = Manifests(store.files, store.index, store.catalog, store.guard)
     pull = PullManifests(store.index, store.catalog, manifests, repositories, upstreams, flights)
     fills = Fills(store.files, store.index, store.guard, tasks.spawn)
-    blobs = PullBlobs(store.files, store.index, store.catalog, repositories, fills, upstreams, flights, store.guard)
+    blobs = PullBlobs(store, repositories, fills, upstreams, flights)
     pull.followers.append(Prefetch(pull, blobs, throttle, tasks.spawn).follow)
+    peers = Peers(settings)
+    healing = Healing(store, fills, blobs, pull, flights, throttle, peers.of)
+    blobs.menders.append(healing.begin)
     authority = _authority(settings, store, known, routing)
     routes = _routes(settings, store)
     pull_times = PullTimes(store.images, Exclusions(store.documents))
@@ -130,10 +137,12 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
         known=known,
         tasks=tasks,
         throttle=throttle,
+        fills=fills,
+        peers=peers,
+        healing=healing,
         hosts=_hosts(settings),
         routing=routing,
         flights=flights,
-        fills=fills,
         upstreams=upstreams,
         measures=Measures(store.files, store.index, upstreams),
         repositories=repositories,

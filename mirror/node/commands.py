@@ -1,4 +1,4 @@
-"""What the command line asks of a node: serve, rebuild the index, verify the bytes, restore a backup."""
+"""What the command line asks of a node: serve, rebuild the index, restore a backup, administer."""
 
 import asyncio
 import signal
@@ -17,7 +17,6 @@ from mirror.registry.identities.seals import KEY_FILE
 from mirror.store.backup import bring_back
 from mirror.store.shelves import Brought
 from mirror.store.store import Store
-from mirror.store.verify import verify as verify_store
 from mirror.web.admin_socket import NAME as ADMIN_SOCKET
 from mirror.web.admin_socket import near
 
@@ -64,27 +63,6 @@ def restore(settings: Settings, directory: Path, progress: Progress, *, copied: 
     brought = asyncio.run(bring_back(directory, root, blobs, copied=copied, beside=[KEY_FILE]))
     reindex(settings, progress)
     return brought
-
-
-def _hashed(progress: Progress, done: int) -> None:
-    progress("blobs hashed", done, 0)
-
-
-def verify(settings: Settings, repair: bool, report: Callable[[str], object], progress: Progress) -> int:
-    """Check every stored byte, telling each fault; return how many do harm. Raises StoreLocked."""
-
-    async def main() -> int:
-        faults = 0
-        opened = partial(Store.open, settings.storage.root, home=settings.home)
-        async with asyncio.TaskGroup() as group, opened(Tasks(group).spawn) as store:
-            hashed = partial(_hashed, progress)
-            async for fault in verify_store(store.files, store.index, repair=repair, progress=hashed):
-                faults += not fault.harmless
-                ending = ", repaired" if fault.repaired else ", harmless" if fault.harmless else ""
-                report(f"{fault.digest}: {fault.kind}{ending}")
-        return faults
-
-    return asyncio.run(main())
 
 
 def administer(settings: Settings, talk: Callable[[Path], Awaitable[T]]) -> T:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from functools import cache
 
 from mirror.node.assembly import House
+from mirror.registry.checkups import Checkups
 from mirror.registry.gallery import Gallery
 from mirror.registry.syncing import Syncs
 from mirror.store.snapshot import Snapshots
 from mirror.web.administration import (
     Administration,
     BackupDesk,
+    CheckupDesk,
     CollectionDesk,
     Desk,
     LifecycleDesk,
@@ -105,6 +107,7 @@ def _desks(house: House, syncs: Syncs) -> Sequence[Desk]:
         LifecycleDesk(house.expiry, house.repositories),
         CollectionDesk(house.collector),
         BackupDesk(Snapshots(house.settings.storage.root)),
+        CheckupDesk(Checkups(house.store, house.healing, house.tasks.spawn)),
     )
 
 

@@ -18,6 +18,7 @@ from mirror import __version__, telemetry
 from mirror.config import Settings
 from mirror.jobs.lag import watch_lag
 from mirror.jobs.lifecycle import LifecycleJob
+from mirror.jobs.scrub import ScrubJob
 from mirror.jobs.sweep import sweep
 from mirror.node.assembly import House, build
 from mirror.node.certificate import tls_context
@@ -98,6 +99,7 @@ class Node:
             audit = await self._open_audit(stack)
             house = self._house = build(settings, store, known, tasks, audit, self._clocks)
             stack.push_async_callback(house.upstreams.close)
+            stack.push_async_callback(house.peers.close)
             await house.pull_through.apply()
             slow = SlowClock()
             syncs = build_syncs(house)
@@ -122,6 +124,9 @@ class Node:
                 spawn_syncs(house, syncs)
                 tasks.spawn(watch_lag(), "loop lag")
                 tasks.spawn(LifecycleJob(store.lifecycles, house.expiry).run(), "lifecycle policies")
+                if settings.storage.scrub_bytes_s:
+                    scrub = ScrubJob(store, house.healing, house.fills.clients, settings.storage.scrub_bytes_s)
+                    tasks.spawn(scrub.run(), "scrub")
             await self._listen_locally(ops.before(control.administration.handle), slow, stack)
             await self._serve(server, started, tasks)
 

@@ -7,6 +7,7 @@ here for somebody else (RELIABILITY A7). The bytes are the same whatever the nam
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,11 +22,8 @@ from mirror.registry.flights import Flights
 from mirror.registry.pacing import TURN_S_MAX
 from mirror.registry.repositories import Repositories
 from mirror.registry.upstreams import Source, Upstreams
-from mirror.store.catalog import Catalog
-from mirror.store.entries import Member
-from mirror.store.files import Files
-from mirror.store.guard import Guard
-from mirror.store.index import Index
+from mirror.store.entries import BlobEntry, Member
+from mirror.store.store import Store
 from mirror.upstream.throttle import Throttle
 
 UNKNOWN_SIZE: Final = -1
@@ -68,6 +66,7 @@ class FillingBlob:
 
 
 PulledBlob = SmallBlob | OpenBlob | FillingBlob
+Mender = Callable[[Digest], object]  # told of bytes of our own that are lost
 
 
 class PullBlobs:
@@ -75,20 +74,19 @@ class PullBlobs:
 
     def __init__(
         self,
-        files: Files,
-        index: Index,
-        catalog: Catalog,
+        store: Store,
         repositories: Repositories,
         fills: Fills,
         upstreams: Upstreams,
         flights: Flights,
-        guard: Guard,
     ) -> None:
-        self._guard = guard
+        self._guard = store.guard
+        self._losses = store.losses
+        self.menders: list[Mender] = []
         self._repositories = repositories
-        self._files = files
-        self._index = index
-        self._catalog = catalog
+        self._files = store.files
+        self._index = store.index
+        self._catalog = store.catalog
         self._fills = fills
         self._upstreams = upstreams
         self._flights = flights
@@ -108,9 +106,19 @@ class PullBlobs:
             telemetry.pulled(repository.upstream, "blob", "hit")
             return held
         if repository.owned:
-            raise BlobUnknown(f"{repository} has lost the bytes of {digest}")
-        fill = await self._fill(self._upstreams.source(repository), digest, _size(member), background)
+            fill = self._being_mended(repository, digest)
+        else:
+            fill = await self._fill(self._upstreams.source(repository), digest, _size(member), background)
         return FillingBlob(fill, await fill.headers())
+
+    def _being_mended(self, repository: Repository, digest: Digest) -> Fill:
+        """Return the fill that brings lost bytes of our own back. Raises BlobUnknown where there is none (yet)."""
+        fill = self._fills.find(digest)
+        if fill is None:
+            for mend in self.menders:
+                mend(digest)
+            raise BlobUnknown(f"{repository} has lost the bytes of {digest}")
+        return fill
 
     def _fetch_proves(self, repository: Repository, digest: Digest) -> bool:
         """Tell whether a blob that is not proven to belong here must be fetched anyway, from this very repository."""
@@ -158,7 +166,7 @@ class PullBlobs:
         """Return the size of a blob in bytes without fetching it. Raises BlobUnknown and UpstreamError."""
         if repository.owned:
             await self._guard.free(digest)
-        entry = self._index.blob(digest)
+        entry = await self._whole(digest)
         if entry is not None and repository.owned:
             # Who asks may be about to push an image that names it.
             self._guard.note(digest.key())
@@ -167,7 +175,7 @@ class PullBlobs:
             telemetry.pulled(repository.upstream, "blob", "hit")
             return entry.size
         if repository.owned:
-            raise BlobUnknown(f"{repository} has lost the bytes of {digest}")
+            return await self._being_mended(repository, digest).headers()
         source = self._upstreams.source(repository)
         if member.size == UNKNOWN_SIZE:
             return await (await self._fill(source, digest, None, None)).headers()
@@ -196,10 +204,21 @@ class PullBlobs:
             return SmallBlob(entry.data)
         fd = self._files.open_blob(digest, entry.size)
         if fd is None:
-            telemetry.log.error("blob file is gone or short", digest=str(digest), size=entry.size)
-            await self._index.drop_lost_blob(digest, self._files.entry)
+            await self._drop(digest, entry.size)
             return None
         return OpenBlob(fd, entry.size)
+
+    async def _whole(self, digest: Digest) -> BlobEntry | None:
+        """Return what is known of bytes that are in the store, and are looked for there."""
+        entry = self._index.blob(digest)
+        if entry is not None and entry.data is None and not self._files.has(digest, entry.size):
+            await self._drop(digest, entry.size)
+            return None
+        return entry
+
+    async def _drop(self, digest: Digest, size: int) -> None:
+        telemetry.log.error("blob file is gone or short", digest=str(digest), size=size)
+        await self._losses.drop(digest)
 
     async def _fill(self, source: Source, digest: Digest, size: int | None, background: Throttle | None) -> Fill:
         """Join the fill of a blob. One that another repository began and failed is begun again from ours."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-from mirror.oci.digest import HEX_LENGTHS, Digest, parse_digest
+from mirror.oci.digest import HEX_LENGTHS, Digest, digest_of, parse_digest
 from mirror.oci.errors import DigestInvalid
 from mirror.store.disk import (
     BLOBS,
@@ -126,10 +126,22 @@ class Files:
         os.close(descriptor)
         return None
 
+    def has(self, digest: Digest, size: int) -> bool:
+        """Tell whether the file of a blob is there with all its `size` bytes. For the loop, as `open_blob` is."""
+        descriptor = self.open_blob(digest, size)
+        if descriptor is not None:
+            os.close(descriptor)
+        return descriptor is not None
+
     def size(self, digest: Digest) -> int | None:
         """Return how many bytes the file of `digest` has; None when there is none."""
+        status = self.stat(digest)
+        return None if status is None else status.st_size
+
+    def stat(self, digest: Digest) -> os.stat_result | None:
+        """Look at the file of `digest`; None when there is none. Blocks."""
         try:
-            return self.path(digest).stat().st_size
+            return self.path(digest).stat()
         except FileNotFoundError:
             return None
 
@@ -139,6 +151,11 @@ class Files:
             return self.path(digest).read_bytes()
         except FileNotFoundError:
             return None
+
+    def read_right(self, digest: Digest) -> bytes | None:
+        """Return the bytes of a small blob if they still are what their name says; None when they are not. Blocks."""
+        data = self.read(digest)
+        return data if data is not None and digest_of(data, digest.algorithm) == digest else None
 
     def entry(self, digest: Digest) -> BlobEntry | None:
         """Look at the file of `digest` and say what the index should; None when it is not here. Blocks."""
@@ -161,12 +178,6 @@ class Files:
 
     def _aside(self, digest: Digest) -> Path:
         return self._stage / "collected" / f"{digest.algorithm}-{digest.hex}"
-
-    def quarantine(self, digest: Digest) -> None:
-        """Put a blob file of wrong bytes aside, for a human to look at."""
-        aside = self.root / "quarantine"
-        make_directory(aside)
-        self.path(digest).rename(aside / f"{digest.algorithm}-{digest.hex}")
 
     def try_writing(self) -> None:
         """Write a little, durably, and remove it. Raises StorageFull or OSError. Blocks."""

@@ -70,26 +70,30 @@ async def _take_in_blobs(database: Database, index: Index, files: Files, progres
 
     In the order of the links each entry would have a page of the tree written anew: for a million blobs some 4 GB.
     """
-    linked = tables.blob_links.c.digest
+    linked, size, owner = tables.blob_links.c.digest, tables.blob_links.c.size, tables.repositories
     done, total = 0, await _count(database, select(func.count(linked.distinct())))
-    page = select(linked).distinct().order_by(linked).limit(PAGE_ROWS)
+    # What our own repositories were pushed is true, what upstreams say of a size may be not.
+    ours, told = func.max(size).filter(owner.c.upstream == ""), func.max(size).filter(tables.blob_links.c.proven)
+    page = select(linked, func.coalesce(ours, told, -1)).join_from(tables.blob_links, owner)
+    page = page.group_by(linked).order_by(linked).limit(PAGE_ROWS)
     where = page
     with ThreadPoolExecutor(READS_MAX, thread_name_prefix="reads") as pool:
-        while texts := await _column(database, where):
-            await index.write(await asyncio.to_thread(_puts, files, list(map(parse_digest, texts)), pool))
-            where = page.where(linked > texts[-1])
-            done += len(texts)
+        while rows := await _linked(database, where):
+            await index.write(await asyncio.to_thread(_puts, files, rows, pool))
+            where = page.where(linked > str(rows[-1][0]))
+            done += len(rows)
             progress("blobs", done, total)
 
 
-def _puts(files: Files, digests: Sequence[Digest], pool: ThreadPoolExecutor) -> Callable[[Projection], None]:
-    """Look at the files of some blobs; return what puts the entries of those that are here. Blocks."""
+def _puts(files: Files, blobs: Sequence[tuple[Digest, int]], pool: ThreadPoolExecutor) -> Callable[[Projection], None]:
+    """Look at the files of some blobs; return what puts the entries of those that are here whole. Blocks."""
+    digests = [digest for digest, _ in blobs]
     shares = [digests[start : start + SHARE_BLOBS] for start in range(0, len(digests), SHARE_BLOBS)]
     entries = list(chain.from_iterable(pool.map(lambda share: list(map(files.entry, share)), shares)))
 
     def put(index: Projection) -> None:
-        for digest, entry in zip(digests, entries, strict=True):
-            if entry is not None:
+        for (digest, size), entry in zip(blobs, entries, strict=True):
+            if entry is not None and size in (-1, entry.size):
                 index.put_blob(digest, entry)
 
     return put
@@ -121,7 +125,7 @@ def _put_manifest(
     index: Projection, repository: Repository, row: RowMapping, needed: Sequence[Digest], files: Files
 ) -> None:
     digest = parse_digest(row["digest"])
-    index.find_blob(digest, files.entry)
+    index.find_blob(digest, files.entry, row["size"])
     whole = all(index.serves(repository, blob) for blob in needed)
     index.put_manifest(repository, digest, row["media_type"], row["size"], whole)
     index.set_status(repository, digest, row["status"])
@@ -163,6 +167,6 @@ async def _count(database: Database, counted: "Select[int]") -> int:
         return (await connection.execute(counted)).scalar_one()
 
 
-async def _column(database: Database, chosen: "Select[str]") -> Sequence[str]:
+async def _linked(database: Database, chosen: "Select[str, int]") -> list[tuple[Digest, int]]:
     async with database.read() as connection:
-        return (await connection.execute(chosen)).scalars().all()
+        return [(parse_digest(text), size) for text, size in await connection.execute(chosen)]

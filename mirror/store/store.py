@@ -31,18 +31,20 @@ from mirror.store.disk import sync_directory
 from mirror.store.documents import Documents, read_documents
 from mirror.store.environment import IndexDamaged
 from mirror.store.eviction import EvictionRows
+from mirror.store.examination import missing
 from mirror.store.files import Files
 from mirror.store.guard import GRACE_S, Guard
+from mirror.store.holders import Holders
 from mirror.store.images import Images
 from mirror.store.index import Index
 from mirror.store.ledger import Ledger
 from mirror.store.lifecycles import LifecycleRows
+from mirror.store.losses import Losses
 from mirror.store.news import News
 from mirror.store.purges import Purges
 from mirror.store.rebuild import Progress, rebuild, replay, unseen
 from mirror.store.replications import Replications
 from mirror.store.uploads import Uploads
-from mirror.store.verify import missing
 
 RECENT_CHANGES: Final = 200  # looked at after a start: more than a disk's cache can have held back
 SAMPLE_BLOBS: Final = 2_000  # entries followed to their files at a start, recent ones first: some 10 ms
@@ -69,6 +71,8 @@ class Store:
     news: News
     guard: Guard
     collection: Collection
+    holders: Holders
+    losses: Losses
     eviction: EvictionRows
     database: Database
 
@@ -103,6 +107,7 @@ class Store:
             await asyncio.to_thread(sync_directory, root)
             guard = Guard(grace_s)
             ledger = Ledger(database, index, files, await read_documents(database), guard)
+            holders = Holders(database)
             store = cls(
                 files=files,
                 uploads=Uploads(files),
@@ -117,6 +122,8 @@ class Store:
                 news=ledger.news,
                 guard=guard,
                 collection=Collection(database, ledger, index, files, guard),
+                holders=holders,
+                losses=Losses(files, index, holders, guard),
                 eviction=EvictionRows(database, ledger),
                 database=database,
             )
@@ -157,14 +164,15 @@ async def _open_built(path: Path, seq: int) -> Index:
 
 
 async def _look_at_recent(store: Store) -> None:
-    """Follow what was written last, and a sample of the rest, to the files; drop the entries of those that are gone."""
+    """Follow what was written last, and a sample of the rest, to the files; what is gone is a miss from now on."""
     recent = await recent_changes(store.database, RECENT_CHANGES)
     digests = dict.fromkeys(islice(_digests(recent), SAMPLE_BLOBS // 2))
     some_key = os.urandom(32)
     for mark in (b"\x01", b"\x02"):
         digests |= dict.fromkeys(digest for digest, _ in store.index.blobs_after(mark + some_key, SAMPLE_BLOBS // 4))
-    for fault in await missing(store.files, store.index, list(digests), repair=True):
-        _log.error("blob lost", fault=fault.kind, digest=str(fault.digest))
+    for fault in await missing(store.files, store.index, list(digests)):
+        if not await store.losses.repair(fault):
+            _log.error("blob lost", fault=fault.kind, digest=str(fault.digest))
 
 
 def _digests(changes: Iterable[Change]) -> Iterator[Digest]:

@@ -63,7 +63,7 @@ class Distribution:
                 name = visit.route.name
                 raise ManifestUnknown(f"{name} is not here, and upstream failed: {error.message}") from None
             raise
-        if request.method == "GET":
+        if request.method == "GET" and not visit.origin:
             self._pulls.note(visit.repository, found.digest, visit.caller.principal)
         by_tag = isinstance(visit.route.reference, str)
         headers = manifest_headers(

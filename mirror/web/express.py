@@ -159,7 +159,7 @@ class Express:
         digest_key, head, size, data = held
         answer: bytes | FileAnswer | None
         if wanted.is_head:
-            if target.told and not self._tell(digest_key):
+            if not self._is_here(target, digest_key, None if data is not None else size):
                 return None
             answer, size = head + self._end(), 0
         elif data is not None:
@@ -176,12 +176,15 @@ class Express:
                 self._access.note("HEAD" if wanted.is_head else "GET", wanted.path.decode(), 200, remote())
         return answer
 
-    def _tell(self, digest_key: bytes) -> bool:
-        """Note that somebody is told that a blob of our own is here; False while it is taken away."""
-        taken = self._guard.is_taken(digest_key)
-        if not taken:
+    def _is_here(self, target: _Target, digest_key: bytes, file_size: int | None) -> bool:
+        """Tell whether a HEAD may say that bytes (a file's, where it has a size) are here. Of our own it is noted."""
+        if file_size is not None and not self._files.has(digest_from_key(digest_key), file_size):
+            return False
+        if target.told:
+            if self._guard.is_taken(digest_key):
+                return False
             self._guard.note(digest_key)
-        return not taken
+        return True
 
     def _forget(self) -> None:
         """Forget what requests want: a name may mean another repository now, a caller may have lost a right."""

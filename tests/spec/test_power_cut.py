@@ -28,7 +28,7 @@ from standin import Standin
 from mirror.oci.digest import parse_digest
 from mirror.oci.names import Repository
 from mirror.store.store import Store
-from mirror.store.verify import verify
+from mirror.store.verify import Verification
 
 CUTS = int(os.environ.get("MIRROR_POWER_CUTS", "0"))
 CUTS_QUICK = 6
@@ -109,9 +109,7 @@ async def faults_after(state: State, work: Work, events: list[Any]) -> list[str]
             # A start follows recent entries to their files, and would hide what must not be.
             found = [f"{event['fault']} of {event['digest']}" for event in events if event["event"] == "blob lost"]
             found += [
-                f"{fault.kind} of {fault.digest}"
-                async for fault in verify(store.files, store.index)
-                if not fault.harmless
+                f"{fault.kind} of {fault.digest}" async for fault in Verification(store).faults() if not fault.harmless
             ]
             for tag, parts in work.promises[: state.marks]:
                 kept = store.index.tag(OURS, tag)

@@ -14,7 +14,7 @@ from mirror.store.files import StoreLocked
 from mirror.store.shelves import Brought
 from mirror.store.snapshot import LEFT_S_MAX, Snapshots, snapshot_path
 from mirror.store.store import Store
-from mirror.store.verify import verify
+from mirror.store.verify import Verification
 
 LARGE = b"layer" * 20_000  # more than the index holds
 
@@ -51,7 +51,7 @@ async def test_a_restored_store_has_every_image_and_no_fault(root, store, push, 
     async with new.open(rebuilt=True) as restored:
         tag = restored.index.tag(root.ours, "v1")
         assert tag is not None and tag.digest == image.digest
-        assert [fault async for fault in verify(restored.files, restored.index)] == []
+        assert [fault async for fault in Verification(restored).faults()] == []
         for data in (image.body, *image.blobs):
             assert await asyncio.to_thread(restored.files.read, digest_of(data)) == data
             assert restored.index.blob(digest_of(data)) is not None

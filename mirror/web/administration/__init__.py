@@ -1,6 +1,7 @@
 """Administration: what the machine's operator asks of the node. A desk for each kind of thing, a front before them."""
 
 from mirror.web.administration.backups import BackupDesk
+from mirror.web.administration.checkups import CheckupDesk
 from mirror.web.administration.collection import CollectionDesk
 from mirror.web.administration.desk import Desk
 from mirror.web.administration.front import Administration
@@ -14,6 +15,7 @@ from mirror.web.administration.views import ViewDesk
 __all__ = [
     "Administration",
     "BackupDesk",
+    "CheckupDesk",
     "CollectionDesk",
     "Desk",
     "LifecycleDesk",

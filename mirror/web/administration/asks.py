@@ -86,6 +86,12 @@ class Collect(Ask, frozen=True, tag="collect"):
     pass
 
 
+class Verify(Ask, frozen=True, tag="verify"):
+    """Hold every stored byte against its digest, and do something about what is wrong."""
+
+    repair: bool = False
+
+
 class TakeSnapshot(Ask, frozen=True, tag="snapshot"):
     """Copy the database as it is now, for a backup."""
 
@@ -141,6 +147,7 @@ DECODERS: Final[Mapping[str, msgspec.json.Decoder[Ask]]] = {
     "/collection": msgspec.json.Decoder(Forecast | Collect),
     "/backups": msgspec.json.Decoder(TakeSnapshot),
     "/view": msgspec.json.Decoder(TellStatus | Explain | ListServable | TellUsage | PurgeCached | ForecastPurge),
+    "/store": msgspec.json.Decoder(Verify),
 }
 # What CloudTrail would call the same thing, and whose it is. What only reads is not recorded.
 CALLED: Final[Mapping[type[Ask], tuple[str, str]]] = {
