@@ -45,7 +45,7 @@ def sparse_blob(folder: Path, size: int) -> Blob:
 
 def punch(path: Path, size: int) -> None:
     """Make zeros on the disk a hole again: the same bytes, that cost no reading."""
-    words = ["fallocate", "--punch-hole", "--offset", "0", "--length", str(size), path]
+    words = ["fallocate", "--punch-hole", "--offset", "0", "--length", str(size), str(path)]
     subprocess.run(words, check=True, timeout=PUNCH_S_MAX)
 
 
