@@ -108,7 +108,7 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
     repositories = Repositories(store.index, store.catalog, store.documents, routing)
     manifests = Manifests(store.files, store.index, store.catalog, store.guard)
     pull = PullManifests(store.index, store.catalog, manifests, repositories, upstreams, flights)
-    fills = Fills(store.files, store.index, store.guard, tasks.spawn)
+    fills = Fills(store.files, store.index, store.guard, store.space, tasks.spawn)
     blobs = PullBlobs(store.files, store.index, store.catalog, repositories, fills, upstreams, flights, store.guard)
     pull.followers.append(Prefetch(pull, blobs, throttle, tasks.spawn).follow)
     authority = _authority(settings, store, known, routing)
@@ -142,7 +142,7 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
         rights=UpstreamRights(routing, clients.of_caller, flights),
         secrets=secrets,
         pull_through=_pull_through(settings, store, routing, upstreams, secrets),
-        collector=Collector(store.collection, store.files),
+        collector=Collector(store.collection, store.files, store.space),
         public=PublicRegistries(store.documents),
         audit=audit,
     )

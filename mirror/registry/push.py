@@ -76,6 +76,10 @@ class Push:
         self._check_owned(repository)
         return self._uploads.create(repository)
 
+    async def take_room(self, size: int) -> None:
+        """Count on room for an upload's next `size` bytes, 0 where nobody says how many. Raises StorageFull."""
+        await self._uploads.space.take(size)
+
     async def find(self, repository: Repository, session: str) -> Upload:
         """Return an open session of this repository. Raises BlobUploadUnknown, also where it was deleted meanwhile."""
         self._check_owned(repository)

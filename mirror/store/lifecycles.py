@@ -78,7 +78,7 @@ class LifecycleRows:
         Left out is an action whose image, or the subject that it follows, is not what `known` says any more. Raises
         PolicyChanged unless `text` is the policy still: a policy that was taken away does nothing more.
         """
-        return await self._ledger.commit(lambda entry: _act(entry, repository, text, actions, known, at))
+        return await self._ledger.commit(lambda entry: _act(entry, repository, text, actions, known, at), frees=True)
 
     async def _standings(self, chosen: Select[Any]) -> list[Standing]:
         async with self._database.read() as connection:
