@@ -10,6 +10,7 @@ from mirror import telemetry
 from mirror.config import Settings
 from mirror.config.faults import Fault
 from mirror.config.identities import load_identities
+from mirror.oci.errors import RegistryError
 from mirror.registry.identities.declared import reconcile
 from mirror.registry.identities.identities import Identities
 from mirror.registry.identities.passwords import Passwords
@@ -46,7 +47,7 @@ async def open_identities(settings: Settings, store: Store, *, alone: bool = Fal
     identities = Identities(store.documents, seals, passwords, settings.registry.account)
     keys = SigningKeys(store.documents, seals)
     keys.load()
-    await keys.rotate(time.time())
+    await _rotate(keys)
     known = Known(identities, passwords, Tokens(Signatures(keys), identities.current), seals, keys)
     if alone:
         return known
@@ -78,4 +79,14 @@ async def rotate(keys: SigningKeys) -> None:
     """Make a new signing key each day."""
     while True:
         await asyncio.sleep(ROTATE_LOOK_S)
+        await _rotate(keys)
+
+
+async def _rotate(keys: SigningKeys) -> None:
+    """Make a new key when it is time. A disk that takes none now puts that off, as long as there is one that signs."""
+    try:
         await keys.rotate(time.time())
+    except RegistryError as error:
+        if not list(keys.accepted):
+            raise
+        telemetry.log.warning("signing key not renewed", reason=error.message)

@@ -168,10 +168,10 @@ class Fill:
         self.notify()
 
     async def _take_room(self) -> None:
-        """Count on room for what is not here, once the size is known. Raises StorageFull, before a byte is written."""
-        if self.size is not None and not self._has_room:
-            await self._space.take(self._absent(self.size))
-            self._has_room = True
+        """Count on room for what is not here, or for anything until the size is known. Raises StorageFull."""
+        if not self._has_room:
+            await self._space.take(0 if self.size is None else self._absent(self.size))
+            self._has_room = self.size is not None
 
     def unwritten(self) -> int:
         """Return how many bytes are still to be written that there is room for."""

@@ -67,7 +67,7 @@ class PullManifests:
         self._upstreams = upstreams
         self._flights = flights
         self._absences = Absences()
-        self._unkept = UnkeptManifests()
+        self.unkept = UnkeptManifests()
         self.followers: list[Follower] = []
 
     async def pull(self, repository: Repository, reference: Reference) -> PulledManifest:
@@ -103,7 +103,7 @@ class PullManifests:
             state = "fresh"
         if entry is not None and state == "fresh":
             return await self._pull_digest(repository, entry.digest)
-        unkept = self._unkept.tagged(repository, tag)
+        unkept = self.unkept.tagged(repository, tag)
         try:
             digest = unkept or await self._ask_tag(source, tag, entry, has_answer=state == "stale")
         except UpstreamError as error:
@@ -203,7 +203,7 @@ class PullManifests:
         source = self._upstreams.source(repository)
         found = await self._manifests.read(repository, digest)
         outcome: telemetry.Outcome = "hit"
-        if found is None and self._unkept.find(repository, digest) is None:
+        if found is None and self.unkept.find(repository, digest) is None:
             await self._ask_digest(source, digest)
             found = await self._manifests.read(repository, digest)
             outcome = "filled"
@@ -215,7 +215,7 @@ class PullManifests:
 
     def _passed(self, repository: Repository, digest: Digest) -> PulledManifest:
         """Return a manifest that upstream gave a moment ago and the disk did not take. Raises ManifestUnknown."""
-        unkept = self._unkept.find(repository, digest)
+        unkept = self.unkept.find(repository, digest)
         if unkept is None:
             raise ManifestUnknown(f"{repository} has no manifest {digest}")
         telemetry.pulled(repository.upstream, "manifest", "passed")
@@ -261,7 +261,7 @@ class PullManifests:
             await self._manifests.keep(source.repository, digest, data, manifest, tags=tags)
         except StorageFull:
             # Nobody is told: what cannot be kept is not fetched ahead either.
-            self._unkept.put(source.repository, digest, manifest.media_type, data, tags)
+            self.unkept.put(source.repository, digest, manifest.media_type, data, tags)
             return digest
         for follow in self.followers:
             follow(source, digest, manifest)

@@ -171,8 +171,10 @@ class PullBlobs:
     async def _proven(self, repository: Repository, digest: Digest) -> Member:
         """Return what a repository says of a blob that it has indeed. Raises BlobUnknown and UpstreamError."""
         member = self._index.member(repository, digest)
-        if member is not None and (member.proven or (repository, digest) in self._answered):
+        if member is not None and member.proven:
             return member
+        if (repository, digest) in self._answered:
+            return member or Member("blob", "", UNKNOWN_SIZE, linked=True, proven=True)
         return await self._prove(repository, digest)
 
     async def _held(self, digest: Digest) -> SmallBlob | OpenBlob | None:

@@ -55,6 +55,10 @@ class UnkeptManifests:
         digest, at = self._tags.get((repository, tag), (None, 0.0))
         return digest if digest is not None and self._is_young(at) and self.find(repository, digest) else None
 
+    def any_of(self, repository: Repository) -> bool:
+        """Tell whether a manifest of `repository` is here: somebody pulls from it."""
+        return any(of == repository and self._is_young(found.at) for (of, _), found in self._manifests.items())
+
     def _is_young(self, at: float) -> bool:
         return self._clock() - at < UNKEPT_S
 

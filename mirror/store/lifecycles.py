@@ -68,7 +68,7 @@ class LifecycleRows:
 
     async def note_run(self, repository: Repository, at: float) -> None:
         """Write that the policy was run at `at`; nothing where the repository is gone."""
-        await self._ledger.commit(lambda entry: put_document(entry, repository, EVALUATED, "", at))
+        await self._ledger.commit(lambda entry: put_document(entry, repository, EVALUATED, "", at), frees=True)
 
     async def act(
         self, repository: Repository, text: str, actions: Sequence[lifecycle.Action], known: Known, at: float

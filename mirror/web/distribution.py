@@ -88,7 +88,8 @@ class Distribution:
 
     async def head_blob(self, request: web.BaseRequest, visit: Visit) -> web.StreamResponse:
         repository, digest = visit.repository, visit.route.digest
-        if self._door.claimable(visit) and self._door.index.member(repository, digest) is None:
+        is_named = self._door.index.member(repository, digest) is not None or self._manifests.unkept.any_of(repository)
+        if self._door.claimable(visit) and not is_named:
             raise BlobUnknown(f"{visit.route.name} has no blob {digest}")
         size = await self._blobs.size(repository, digest)
         headers = blob_headers(str(digest), size, shared=visit.shared)
