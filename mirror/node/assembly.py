@@ -29,6 +29,7 @@ from mirror.registry.pull_blobs import PullBlobs
 from mirror.registry.pull_times import PullTimes
 from mirror.registry.pullthrough import PullThrough
 from mirror.registry.push import Push
+from mirror.registry.quotas import Quotas
 from mirror.registry.replicas import Replicas
 from mirror.registry.replication_routes import Routes
 from mirror.registry.repositories import Repositories
@@ -38,6 +39,7 @@ from mirror.registry.upstreams import Upstreams
 from mirror.rules.hosts import Hosts, NamedHost
 from mirror.rules.routing import Routing, UpstreamRule
 from mirror.store.store import Store
+from mirror.store.usages import Usages
 from mirror.upstream.client import Upstream
 from mirror.upstream.limits import Limits
 from mirror.upstream.throttle import Throttle
@@ -168,6 +170,7 @@ def _push(settings: Settings, store: Store, manifests: Manifests, repositories: 
         repositories,
         store.documents,
         store.guard,
+        Quotas(settings.quotas, Usages(store.database), settings.registry.account),
         create_on_push=settings.registry.create_on_push,
     )
 
