@@ -19,6 +19,7 @@ from running import RunningNode
 from mirror.store.space import Space
 
 MIB = 1024 * 1024
+BLOCK_BYTES = 4096
 DISK_BYTES = 64 * MIB
 MOUNT_S_MAX = 10.0
 
@@ -38,8 +39,10 @@ class SmallDisk:
         """Let nothing but some bytes be free."""
         ballast = os.open(self._ballast, os.O_WRONLY | os.O_CREAT)
         try:
-            size = os.fstat(ballast).st_size
-            os.posix_fallocate(ballast, size, max(1, self.free - leaving))
+            # By single blocks at the end: the node may write meanwhile.
+            for step in (MIB, BLOCK_BYTES):
+                while self.free >= leaving + step:
+                    os.posix_fallocate(ballast, os.fstat(ballast).st_size, step)
         finally:
             os.close(ballast)
 

@@ -59,7 +59,7 @@ def build_server(house: House, control: Control, slow: SlowClock, fault: Callabl
             pulls=house.pull_times,
         ),
         UploadHandlers(door),
-        Ops(fault),
+        Ops(fault, store.space),
         Pages({"/token": tokens.handle, "/token/": tokens.handle, **control.whole}, control.below),
         access,
         DockerWitness(house.audit, house.hosts, house.routing),

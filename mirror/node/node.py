@@ -19,8 +19,8 @@ from typing import Any, Final
 from mirror import __version__, telemetry
 from mirror.config import ConfigInvalid, Settings
 from mirror.config.settings import Tls
+from mirror.jobs.disk import watch_disk
 from mirror.jobs.lifecycle import LifecycleJob
-from mirror.jobs.reserve import keep_reserve
 from mirror.jobs.sweep import sweep
 from mirror.node.assembly import House, build
 from mirror.node.control import Control, build_control
@@ -90,7 +90,7 @@ class Node:
             server = build_server(house, control, slow, partial(self._fault, store))
             tasks.spawn(slow.run(), "slow clients")
             tasks.spawn(sweep(store.uploads), "sweep")
-            tasks.spawn(keep_reserve(store.reserve), "reserve")
+            tasks.spawn(watch_disk(store.reserve, store.space), "disk")
             tasks.spawn(house.pull_times.run(), "times of pulls")
             tasks.spawn(rotate(known.signing_keys), "signing keys")
             if self._alone:

@@ -118,7 +118,8 @@ class Fills:
             if staged.readable_end(staged.front) > staged.front:
                 await asyncio.to_thread(staged.hash_to, staged.readable_end(staged.front))
             await asyncio.to_thread(staged.discard)
-        self._space.look_again()
+        if staged.front:
+            self._space.look_again()
 
     async def _publish(self, fill: Fill) -> None:
         assert fill.size is not None

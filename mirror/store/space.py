@@ -25,6 +25,7 @@ class Space:
 
     def __init__(self, root: Path, clock: Callable[[], float] = time.monotonic, spare_bytes: int = SPARE_BYTES) -> None:
         self.claims: list[Claim] = []
+        self.is_full = False  # when it was looked at last
         self._root = root
         self._clock = clock
         self._spare_bytes = spare_bytes
@@ -58,6 +59,7 @@ class Space:
                 claimed = sum(claim() for claim in self.claims)
                 self._left = await asyncio.to_thread(free_bytes, self._root) - self._spare_bytes - claimed
                 self._until = self._clock() + LOOK_S
+                self.is_full = self._left <= 0
         except TimeoutError:
             raise Unavailable("the disk of this registry does not answer") from None
 

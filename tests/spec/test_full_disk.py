@@ -51,6 +51,9 @@ async def test_an_image_that_is_not_here_passes_through_a_full_disk(tmp_path: Pa
             assert (status, body, headers["Content-Length"]) == (200, standin.blobs[blob], str(len(body)))
         assert partials(disk) == []
         assert b'mirror_passed_bytes_total{upstream="docker.io"}' in (await node.fetch("/metrics"))[2]
+        status, _, said = await node.fetch("/readyz")
+        assert (status, said.splitlines()[0]) == (200, b"ok")
+        assert b"disk: full; what is here is served" in said
         relieved(node, disk)
         await pull(node, image)
         standin.fault = Fault(status=500)

@@ -12,6 +12,7 @@ from processes import Process, serving
 from running import cached, running
 from standin import Fault, Standin, sha256
 
+from mirror.store.space import Space
 from mirror.web.ops import Ops
 
 LARGE = bytes(range(256)) * 4096 * 24  # 24 MiB: more than the kernel takes for a client that does not read
@@ -140,10 +141,10 @@ async def test_a_stop_in_the_midst_of_a_fill_ends_in_time(tmp_path: Path, monkey
         assert asyncio.get_running_loop().time() - started < STOP_S_MAX
 
 
-async def test_a_node_that_stops_is_not_ready() -> None:
+async def test_a_node_that_stops_is_not_ready(tmp_path: Path) -> None:
     """Contract: /readyz; what is in the way is said, with 503."""
     faults = ["", "stopping"]
-    ops = Ops(lambda: faults.pop(0))
+    ops = Ops(lambda: faults.pop(0), Space(tmp_path))
     for status, body in ((200, b"ok\n"), (503, b"stopping\n")):
         response = await ops.readyz(None)  # type: ignore[arg-type] # it asks nothing of the request
         assert (response.status, response.body) == (status, body)  # type: ignore[attr-defined]
