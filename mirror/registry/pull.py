@@ -44,7 +44,6 @@ PROOF_S: Final = 10.0  # an upstream that answered this recently is believed to 
 PROBE_S_MAX: Final = 3.0
 UNKNOWN: Final = (ManifestUnknown, BlobUnknown, NameUnknown)
 
-
 Follower = Callable[[Source, Digest, Manifest], None]  # told of each manifest that an upstream gave
 
 
@@ -181,13 +180,16 @@ class PullManifests:
             raise source.told(error) from None
 
     async def fetch(self, repository: Repository, tag: str) -> Digest:
-        """Fetch the manifest that a tag means upstream now; the tag stays what it is. Raises as `ask` does."""
+        """Fetch the manifest that a tag means upstream now; the tag stays what it is. Raises as `ask`, StorageFull."""
         source = self._upstreams.source(repository)
         key = ("get", source.repository, tag)
         try:
-            return await self._flights.join(key, lambda: self._fetch(source, tag, Need.REVALIDATION, ()))
+            digest = await self._flights.join(key, lambda: self._fetch(source, tag, Need.REVALIDATION, ()))
         except UpstreamError as error:
             raise source.told(error) from None
+        if self.unkept.find(repository, digest) is None:
+            return digest
+        raise StorageFull(f"no room left on the disk of this registry for {digest}")
 
     async def settle(self, repository: Repository, tag: str, digest: Digest) -> None:
         """Let a tag be what upstream has just said: a manifest that the repository has."""

@@ -16,6 +16,7 @@ from disks import MIB, SmallDisk, crowded, relieved, small_disk
 from pulling import pull
 from running import RunningNode, cached, running
 from standin import Fault, Standin, sha256
+from syncing import edge, rule
 
 from mirror.registry import passages
 from mirror.store.space import SPARE_BYTES
@@ -174,3 +175,17 @@ async def test_a_blob_that_does_not_fit_is_not_begun(tmp_path: Path) -> None:
         assert (await node.fetch(f"/v2/{NAME}/blobs/{sha256(b'small')}"))[2] == b"small"
         assert (await node.fetch(f"/v2/{NAME}/blobs/{sha256(BLOB)}"))[0] == 502
         assert partials(disk) == []
+
+
+async def test_nothing_is_fetched_ahead_onto_a_full_disk(tmp_path: Path) -> None:
+    """Issue 4, section 3: a run ends where the disk does, and spends no more of the upstream's budget."""
+    with small_disk(tmp_path / "disk") as disk:
+        async with Standin() as standin, edge(disk.path / "store", standin, rule()) as here:
+            for number in range(5):
+                standin.add_image(NAME, f"v{number}")
+            crowded(here.node, disk)
+            outcome = await here.run()
+            assert outcome["failed"] == 1
+            assert "no room left on the disk" in str(outcome)
+            assert standin.count("manifest", method="GET") == 1
+            relieved(here.node, disk)
