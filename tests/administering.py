@@ -115,7 +115,7 @@ async def administered(root: Path) -> AsyncIterator[Administered]:
                 ReplicationDesk(store.replications, _backfills(store)),
                 SyncDesk(syncs),
                 LifecycleDesk(nothing, _repositories(store)),
-                CollectionDesk(Collector(store.collection, store.files)),
+                CollectionDesk(Collector(store.collection, store.files, store.space)),
                 BackupDesk(Snapshots(root)),
             ),
             audit,

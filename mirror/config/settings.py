@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from mirror.oci.names import Registry
 from mirror.rules.destinations import WORKERS, DestinationRule
+from mirror.rules.quotas import QuotaRule
 from mirror.rules.routing import UpstreamRule
 from mirror.rules.syncing import SyncRule
 from mirror.telemetry import LogFormat, LogLevel
@@ -187,6 +188,7 @@ class Settings:
     regions: tuple[Region, ...] = ()
     destinations: tuple[DestinationRule, ...] = ()
     syncs: tuple[SyncRule, ...] = ()
+    quotas: tuple[QuotaRule, ...] = ()
     upstreams: tuple[UpstreamRule, ...] = UPSTREAMS_DEFAULT
 
     @property

@@ -22,6 +22,7 @@ from mirror.config.settings import (
 )
 from mirror.config.words import KINDS, WORDS, said
 from mirror.rules.destinations import DestinationRule
+from mirror.rules.quotas import QuotaRule
 from mirror.rules.routing import UpstreamRule
 from mirror.rules.syncing import SyncRule
 
@@ -40,6 +41,7 @@ LISTS: Final[Mapping[str, type]] = {
     "region": Region,
     "destination": DestinationRule,
     "sync": SyncRule,
+    "quota": QuotaRule,
 }
 _FILES: Final = frozenset(
     {

@@ -15,6 +15,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import RegistryError
 from mirror.store.collection import PAGE_MAX, Collection, Tally
 from mirror.store.files import Files
+from mirror.store.space import Space
 
 LOOK_EVERY_S: Final = 30.0  # for suspects whose grace time is over
 WALK_EVERY_S: Final = 86_400.0
@@ -29,11 +30,13 @@ class Collector:
         self,
         collection: Collection,
         files: Files,
+        space: Space,
         clock: Callable[[], float] = time.time,
         page_pause_s: float = PAGE_PAUSE_S,
     ) -> None:
         self._collection = collection
         self._files = files
+        self._space = space
         self._clock = clock
         self._page_pause_s = page_pause_s
 
@@ -63,6 +66,7 @@ class Collector:
     async def take(self, digests: list[Digest], now: float) -> Tally:
         """Remove those of a batch of suspects that nobody needs, and count them."""
         gone = await self._collection.collect(digests, now)
+        self._space.look_again()
         telemetry.COLLECTED_BLOBS.inc(gone.blobs)
         telemetry.COLLECTED_BYTES.inc(gone.size)
         return gone

@@ -33,6 +33,7 @@ from mirror.registry.pull_blobs import PullBlobs
 from mirror.registry.pull_times import PullTimes
 from mirror.registry.pullthrough import PullThrough
 from mirror.registry.push import Push
+from mirror.registry.quotas import Quotas
 from mirror.registry.replicas import Replicas
 from mirror.registry.replication_routes import Routes
 from mirror.registry.repositories import Repositories
@@ -44,6 +45,7 @@ from mirror.rules.eviction import Bounds
 from mirror.rules.hosts import Hosts, NamedHost
 from mirror.rules.routing import Routing, UpstreamRule
 from mirror.store.store import Store
+from mirror.store.usages import Usages
 from mirror.upstream.client import Upstream
 from mirror.upstream.limits import Limits
 from mirror.upstream.throttle import Throttle
@@ -119,7 +121,7 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
     repositories = Repositories(store.index, store.catalog, store.documents, routing)
     manifests = Manifests(store.files, store.index, store.catalog, store.guard)
     pull = PullManifests(store.index, store.catalog, manifests, repositories, upstreams, flights)
-    fills = Fills(store.files, store.index, store.guard, tasks.spawn)
+    fills = Fills(store.files, store.index, store.guard, store.space, tasks.spawn)
     blobs = PullBlobs(store, repositories, fills, upstreams, flights)
     pull.followers.append(Prefetch(pull, blobs, throttle, tasks.spawn).follow)
     peers = Peers(settings)
@@ -130,7 +132,7 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
     pull_times = PullTimes(store.images, Exclusions(store.documents))
     lifecycles = Lifecycles(repositories, store.catalog, store.lifecycles, tasks.spawn)
     region = settings.registry.region
-    collector = Collector(store.collection, store.files)
+    collector = Collector(store.collection, store.files, store.space)
     return House(
         settings=settings,
         store=store,
@@ -201,6 +203,7 @@ def _push(settings: Settings, store: Store, manifests: Manifests, repositories: 
         repositories,
         store.documents,
         store.guard,
+        Quotas(settings.quotas, Usages(store.database), settings.registry.account),
         create_on_push=settings.registry.create_on_push,
     )
 

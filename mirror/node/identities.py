@@ -12,6 +12,7 @@ from mirror.config import Settings
 from mirror.config.credentials import directory_of
 from mirror.config.faults import Fault
 from mirror.config.identities import load_identities
+from mirror.oci.errors import RegistryError
 from mirror.registry.identities.declared import reconcile
 from mirror.registry.identities.identities import Identities
 from mirror.registry.identities.passwords import Passwords
@@ -54,7 +55,7 @@ async def open_identities(settings: Settings, store: Store, *, alone: bool = Fal
         raise SealsUnusable(
             f"{path} is not the key of this database: put the one in its place that was made with it"
         ) from None
-    await keys.rotate(time.time())
+    await _rotate(keys)
     known = Known(identities, passwords, Tokens(Signatures(keys), identities.current), seals, keys)
     if alone:
         return known
@@ -86,4 +87,14 @@ async def rotate(keys: SigningKeys) -> None:
     """Make a new signing key each day."""
     while True:
         await asyncio.sleep(ROTATE_LOOK_S)
+        await _rotate(keys)
+
+
+async def _rotate(keys: SigningKeys) -> None:
+    """Make a new key when it is time. A disk that takes none now puts that off, as long as there is one that signs."""
+    try:
         await keys.rotate(time.time())
+    except RegistryError as error:
+        if not list(keys.accepted):
+            raise
+        telemetry.log.warning("signing key not renewed", reason=error.message)

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from mirror import __version__, telemetry
 from mirror.config import Settings
+from mirror.jobs.disk import watch_disk
 from mirror.jobs.lag import watch_lag
 from mirror.jobs.lifecycle import LifecycleJob
 from mirror.jobs.scrub import ScrubJob
@@ -111,6 +112,7 @@ class Node:
             server = self._server = build_server(house, control, slow, ops, self._access)
             tasks.spawn(slow.run(), "slow clients")
             tasks.spawn(sweep(store.uploads), "sweep")
+            tasks.spawn(watch_disk(store.reserve, store.space), "disk")
             tasks.spawn(house.pull_times.run(), "times of pulls")
             tasks.spawn(rotate(known.signing_keys), "signing keys")
             if self._alone:

@@ -14,6 +14,7 @@ from mirror.store.changelog import last_seq
 from mirror.store.store import Store
 from mirror.web.ops import Readiness
 
+FULL: Final = "full; what is here is served, the rest passes through, pushes are refused"
 PROBE_S_MAX: Final = 5.0  # each takes a millisecond, an fsync of a busy disk a second
 FOUND_HOLDS_S: Final = 1.0
 
@@ -27,11 +28,15 @@ class Probes:
         async def index() -> None:
             store.index.cursor()
 
+        async def disk() -> None:
+            await store.space.take(0)
+            await asyncio.to_thread(store.files.try_writing)
+
         self._is_stopping = is_stopping
         self._probes = (
             _Probe("sql", "the database cannot be read", lambda: last_seq(store.database), spawn),
             _Probe("index", "the index cannot be read", index, spawn),
-            _Probe("disk", "the disk cannot be written", lambda: asyncio.to_thread(store.files.try_writing), spawn),
+            _Probe("disk", "the disk cannot be written", disk, spawn),
         )
         self._asking = asyncio.Lock()
         self._found = Readiness((), ())
@@ -73,7 +78,7 @@ class _Probe:
             await self._work()
         except StorageFull:
             # Not a fault: what is here is served, and another node or a restart would not have more room.
-            self._found(warning=f"{self._name}: full; what is here is served, nothing is added")
+            self._found(warning=f"{self._name}: {FULL}")
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what the probe was to find
             # Why is for the log: anybody may ask /readyz.
             self._found(fault=f"{self._name}: {self._failure}", reason=repr(error))

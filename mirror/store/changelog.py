@@ -1,9 +1,11 @@
-"""The change log, read: what every consumer does with a cursor of its own. Written by the ledger alone."""
+"""The change log, read: what every consumer does with a cursor of its own; written, by the ledger alone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import orjson
-from sqlalchemy import select
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository
@@ -50,3 +52,13 @@ async def last_seq(database: Database) -> int:
     """Return the seq of the newest change, 0 when there is none."""
     recent = await recent_changes(database, 1)
     return recent[0].seq if recent else 0
+
+
+async def append_changes(connection: AsyncConnection, made: Iterable[Change]) -> list[Change]:
+    """Write changes to the log; return them with their places in it."""
+    made = list(made)
+    if not made:
+        return []
+    statement = insert(changes).returning(changes.c.seq, sort_by_parameter_order=True)
+    placed = await connection.execute(statement, [change.row() for change in made])
+    return [replace(change, seq=seq) for change, seq in zip(made, placed.scalars(), strict=True)]

@@ -135,11 +135,13 @@ class Images:
 
     async def untag(self, repository: Repository, tag: str, at: float) -> Digest | None:
         """Delete a tag, and the image with its last one; return the digest that it had. Raises NamedByLists."""
-        return await self._ledger.commit(lambda entry: mutations.untag(entry, repository, tag, at))
+        return await self._ledger.commit(lambda entry: mutations.untag(entry, repository, tag, at), frees=True)
 
     async def delete(self, repository: Repository, digest: Digest, at: float) -> bool:
         """Delete an image and its tags; tell whether it was there. Raises NamedByLists where lists need it."""
-        return await self._ledger.commit(lambda entry: mutations.delete_image(entry, repository, digest, at))
+        return await self._ledger.commit(
+            lambda entry: mutations.delete_image(entry, repository, digest, at), frees=True
+        )
 
     async def set_status(self, repository: Repository, digest: Digest, status: Status, at: float) -> bool:
         """Make an image ACTIVE or ARCHIVED; tell whether it was there."""

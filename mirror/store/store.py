@@ -44,6 +44,8 @@ from mirror.store.news import News
 from mirror.store.purges import Purges
 from mirror.store.rebuild import Progress, rebuild, replay, unseen
 from mirror.store.replications import Replications
+from mirror.store.reserve import Reserve
+from mirror.store.space import Space
 from mirror.store.uploads import Uploads
 
 RECENT_CHANGES: Final = 200  # looked at after a start: more than a disk's cache can have held back
@@ -70,6 +72,8 @@ class Store:
     replications: Replications
     news: News
     guard: Guard
+    space: Space
+    reserve: Reserve
     collection: Collection
     holders: Holders
     losses: Losses
@@ -98,6 +102,8 @@ class Store:
         async with AsyncExitStack() as stack:
             files = await asyncio.to_thread(Files, root)
             stack.callback(files.close)
+            reserve = Reserve(root)
+            await asyncio.to_thread(reserve.lend)
             database = await Database.open(root / "mirror.db")
             stack.push_async_callback(database.close)
             await adopt(database, home)
@@ -105,12 +111,11 @@ class Store:
             stack.push_async_callback(index.close)
             # The names of the database and the index are new after a first start; nothing else makes them safe.
             await asyncio.to_thread(sync_directory, root)
-            guard = Guard(grace_s)
-            ledger = Ledger(database, index, files, await read_documents(database), guard)
-            holders = Holders(database)
+            guard, space, holders = Guard(grace_s), Space(root), Holders(database)
+            ledger = Ledger(database, index, files, await read_documents(database), guard, reserve)
             store = cls(
                 files=files,
-                uploads=Uploads(files),
+                uploads=Uploads(files, space),
                 index=index,
                 catalog=Catalog(database, ledger),
                 images=Images(database, ledger),
@@ -121,6 +126,8 @@ class Store:
                 replications=Replications(database, ledger),
                 news=ledger.news,
                 guard=guard,
+                space=space,
+                reserve=reserve,
                 collection=Collection(database, ledger, index, files, guard),
                 holders=holders,
                 losses=Losses(files, index, holders, guard),
@@ -129,6 +136,7 @@ class Store:
             )
             replayed = await replay(database, index, files)
             await _look_at_recent(store)
+            await asyncio.to_thread(reserve.make)
             spawn(ledger.run(), "store.ledger")
             stack.push_async_callback(ledger.stop)
             _log.info("store open", root=os.fspath(root), sqlite=sqlite3.sqlite_version, changes_replayed=replayed)

@@ -22,7 +22,7 @@ from prometheus_client import (
 )
 
 Lane = Literal["express", "normal"]
-Outcome = Literal["hit", "joined", "filled", "stale", "error"]
+Outcome = Literal["hit", "joined", "filled", "passed", "stale", "error"]
 Direction = Literal["read", "write"]
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -58,6 +58,9 @@ RESPONSE_BYTES = _counter("mirror_response_bytes", "Body bytes sent to clients."
 PULLS = _counter("mirror_pulls", "Manifests and blobs asked for.", "upstream", "kind", "outcome")
 FILLS = _gauge("mirror_fills_in_flight", "Fetches into the store that are running.")
 FILL_BYTES = _counter("mirror_fill_bytes", "Bytes fetched into the store.", "upstream")
+PASSED_BYTES = _counter("mirror_passed_bytes", "Bytes sent on and not kept: the disk is full.", "upstream")
+DISK_FULL = _gauge("mirror_disk_full", "1 while misses pass through and pushes are refused: there is no room.")
+RESERVE_HELD = _gauge("mirror_reserve_held", "1 while there is room for clean-up set aside on the disk.")
 UPSTREAM_REQUESTS = _counter("mirror_upstream_requests", "Requests sent upstream.", "upstream", "status")
 UPSTREAM_BUDGET = _gauge("mirror_upstream_budget_remaining", "Calls left, as upstream last told.", "upstream")
 UPSTREAM_REACHABLE = _gauge("mirror_upstream_reachable", "1 when it would be asked now, else 0.", "upstream")

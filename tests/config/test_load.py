@@ -356,3 +356,36 @@ def test_names_of_destinations_and_syncs_are_given_once(write: Write) -> None:
         "destination[1].name: 'backup' is the name of destination[0] too",
         "sync[1].name: 'base' is the name of sync[0] too",
     ]
+
+
+QUOTAS = """
+[[quota]]
+images_max = 100
+[[quota]]
+account = "123456789012"
+repositories = ["team/*"]
+bytes_max = 1_000
+"""
+
+
+def test_quotas_are_read(write: Write) -> None:
+    """Issue 5, section 2: `[[quota]]`."""
+    first, second = load(write(QUOTAS)).quotas
+    assert (first.account, first.repositories, first.images_max) == ("", (), 100)
+    assert (second.account, second.repositories, second.bytes_max) == ("123456789012", ("team/*",), 1_000)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("images_max = 100", "images_max = 0", "2: quota[0].bytes_max: is required, or images_max"),
+        ("images_max = 100", "images_max = -1", "3: quota[0].images_max: a whole number from 0 to"),
+        ("123456789012", "12", "5: quota[1].account: '12' is not an account of 12 digits"),
+        ("team/*", "re:(", "6: quota[1].repositories: not a regular expression"),
+        ('account = "123456789012"\nrepositories = ["team/*"]', "", "quota[1].repositories: quota[0] is for the same"),
+    ],
+)
+def test_a_fault_of_a_quota_is_named(write: Write, old: str, new: str, fault: str) -> None:
+    """README, bad input: every fault with its line and key."""
+    assert QUOTAS.count(old) == 1
+    assert any(fault in found for found in faults(write(QUOTAS.replace(old, new))))

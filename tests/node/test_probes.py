@@ -14,7 +14,7 @@ import pytest
 from stores import opened
 
 from mirror.node import probes as module
-from mirror.node.probes import Probes
+from mirror.node.probes import FULL, Probes
 from mirror.node.tasks import Tasks
 from mirror.store.store import Store
 from mirror.web.ops import Readiness
@@ -101,8 +101,7 @@ async def test_a_full_disk_is_told_and_no_reason_to_take_the_node_out(tmp_path: 
         try:
             filled = writes / "filled"
             filled.write_bytes(bytes(16 * 1024))
-            warning = "disk: full; what is here is served, nothing is added"
-            assert await probes.look() == Readiness((), (warning,))
+            assert await probes.look() == Readiness((), (f"disk: {FULL}",))
             filled.unlink()
             assert await probes.look() == WELL
         finally:
