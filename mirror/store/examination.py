@@ -52,16 +52,23 @@ class Fault:
 
 
 async def missing(files: Files, index: Index, digests: Sequence[Digest]) -> list[Fault]:
-    """Check the entries of `digests` against their files, by size only."""
-    looked = await asyncio.to_thread(lambda: [files.stat(digest) for digest in digests])
+    """Check the entries of `digests` against their files, by size only. What is away with the archive is no fault."""
+    looked, away = await asyncio.to_thread(_look, files, digests)
     faults: list[Fault] = []
     for digest, status in zip(digests, looked, strict=True):
         entry = index.blob(digest)
-        if entry is not None and status is None:
+        if entry is not None and status is None and digest not in away:
             faults.append(Fault("entry without file", digest))
         elif entry is not None and status is not None and entry.size != status.st_size:
             faults.append(Fault("wrong size", digest, mark_of(status)))
     return faults
+
+
+def _look(files: Files, digests: Sequence[Digest]) -> tuple[list[os.stat_result | None], set[Digest]]:
+    """Look at some files; return what was seen, and which of them are away. Blocks."""
+    looked = [files.stat(digest) for digest in digests]
+    gone = [digest for digest, status in zip(digests, looked, strict=True) if status is None]
+    return looked, {digest for digest in gone if files.is_away(digest)}
 
 
 class Examiner:
@@ -88,7 +95,8 @@ class Examiner:
             # It was written anew, or taken away, while it was read: neither is a fault.
             return None
         if read.mark is None:
-            return Fault("entry without file", digest)
+            is_away = await asyncio.to_thread(self._files.is_away, digest)
+            return None if is_away else Fault("entry without file", digest)
         if read.size != entry.size:
             return Fault("wrong size", digest, read.mark)
         if not read.is_right:

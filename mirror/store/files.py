@@ -2,6 +2,8 @@
 
 Source: DESIGN section 2, "Order of writes"; RELIABILITY 3.1. Builds paths from parsed digests only, never from a name
 that a client sent. Everything here blocks and belongs in a thread, except `open_blob`, two system calls for the loop.
+
+A blob whose bytes are in the archive (`archive.py`) is a link here, which is followed like any file.
 """
 
 import fcntl
@@ -28,6 +30,7 @@ from mirror.store.disk import (
 from mirror.store.entries import INLINE_BYTES_MAX, BlobEntry, blob_entry
 
 SHARDS: Final = 256  # two hex digits: a million blobs are 4,000 names a directory
+ARCHIVE: Final = "archive"  # a link to the archive; blobs that are there are links through this one
 PROBE_BYTES: Final = 4_096  # a block, so that a disk without a free one says so
 _STAGES: Final = ("fills", "uploads", "writes", "collected")
 
@@ -172,12 +175,36 @@ class Files:
                 self.path(digest).rename(self._aside(digest))
 
     def empty_aside(self, digests: Iterable[Digest]) -> None:
-        """Delete the files that were set aside: of a large one that takes a while. Blocks."""
+        """Delete the files that were set aside: of a large one that takes a while. Blocks.
+
+        Of a link that is all: its bytes are the archive's to delete.
+        """
         for digest in digests:
             self._aside(digest).unlink(missing_ok=True)
 
     def _aside(self, digest: Digest) -> Path:
         return self._stage / "collected" / f"{digest.algorithm}-{digest.hex}"
+
+    @property
+    def archive(self) -> Path:
+        """Return by what name the archive is known here; there may be none, or it may not be there now."""
+        return self.root / ARCHIVE
+
+    def archived(self, digest: Digest) -> Path:
+        """Return where a blob is in the archive."""
+        return self.archive / BLOBS / digest.algorithm / digest.hex[:2] / digest.hex
+
+    def is_linked(self, digest: Digest) -> bool:
+        """Tell whether the bytes of a blob are in the archive."""
+        return os.path.islink(self._path(digest))
+
+    def is_away(self, digest: Digest) -> bool:
+        """Tell whether the bytes of a blob are out of reach with the archive: then they are not lost. For the loop."""
+        return self.is_linked(digest) and not self.archive_is_here()
+
+    def archive_is_here(self) -> bool:
+        """Tell whether the archive answers: an empty directory that a disk should be mounted on has no blobs."""
+        return os.path.isdir(f"{self.root}/{ARCHIVE}/{BLOBS}")
 
     def try_writing(self) -> None:
         """Write a little, durably, and remove it. Raises StorageFull or OSError. Blocks."""
@@ -219,7 +246,7 @@ def _shard(directory: str, algorithm: str) -> Iterator[tuple[Digest, int]]:
     with os.scandir(directory) as entries:
         for entry in entries:
             try:
-                yield parse_digest(f"{algorithm}:{entry.name}"), entry.stat(follow_symlinks=False).st_size
+                yield parse_digest(f"{algorithm}:{entry.name}"), entry.stat().st_size
             except (DigestInvalid, FileNotFoundError):
-                # A stranger's file, or one that was deleted while we walked: neither is a blob.
+                # A stranger's file, one that was deleted while we walked, a link to what is not there: none is a blob.
                 continue

@@ -5,6 +5,7 @@ the name since somebody looked. Everything here blocks and belongs in a thread.
 """
 
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -37,13 +38,15 @@ class Quarantine:
             source.rename(aside)
         except FileNotFoundError:
             return False
-        if mark_of(aside.stat()) != mark:
+        archived = self._files.archived(digest) if aside.is_symlink() else None
+        if not _is_marked(archived or aside, mark):
             # Right bytes were published meanwhile. Where more came since, they are as good.
             aside.rename(source)
             return False
         # Left to a power cut the name might come back, and be taken for right bytes.
         sync_directory(source.parent)
-        self._settle(aside)
+        if archived is None or self._bring(archived, aside):
+            self._settle(aside)
         return True
 
     def copy(self, digest: Digest) -> None:
@@ -54,6 +57,21 @@ class Quarantine:
             os.link(self._files.path(digest), aside)
             self._settle(aside)
 
+    def _bring(self, archived: Path, aside: Path) -> bool:
+        """Put the bytes that a link leads to in its place; False where they cannot be read, and there is nothing to see.
+
+        Those in the archive are nobody's then, and are swept.
+        """
+        copy = self._folder / f"{aside.name}.partial"
+        try:
+            shutil.copyfile(archived, copy)
+            copy.replace(aside)
+        except OSError:
+            copy.unlink(missing_ok=True)
+            aside.unlink()
+            return False
+        return True
+
     def _place(self, digest: Digest) -> Path:
         make_directory(self._folder)
         return self._folder / f"{digest.algorithm}-{digest.hex}"
@@ -61,10 +79,17 @@ class Quarantine:
     def _settle(self, aside: Path) -> None:
         """Note when it came, and make room."""
         os.utime(aside)
-        kept = sorted(((path.stat(), path) for path in self._folder.iterdir()), key=lambda one: one[0].st_mtime_ns)
+        kept = sorted(((path.lstat(), path) for path in self._folder.iterdir()), key=lambda one: one[0].st_mtime_ns)
         count, total = len(kept), sum(status.st_size for status, _ in kept)
         for status, path in kept:
             if path == aside or (count <= FILES_MAX and total <= BYTES_MAX):
                 continue
             path.unlink(missing_ok=True)
             count, total = count - 1, total - status.st_size
+
+
+def _is_marked(path: Path, mark: Mark) -> bool:
+    try:
+        return mark_of(path.stat()) == mark
+    except FileNotFoundError:
+        return False

@@ -20,7 +20,7 @@ from mirror.oci.names import Repository, read_registry
 from mirror.store import tables
 from mirror.store.changelog import last_seq, read_changes
 from mirror.store.database import Database
-from mirror.store.entries import Member, TagEntry
+from mirror.store.entries import BlobEntry, Member, TagEntry
 from mirror.store.files import Files
 from mirror.store.index import Index
 from mirror.store.projection import Projection
@@ -90,6 +90,11 @@ def _puts(files: Files, blobs: Sequence[tuple[Digest, int]], pool: ThreadPoolExe
     digests = [digest for digest, _ in blobs]
     shares = [digests[start : start + SHARE_BLOBS] for start in range(0, len(digests), SHARE_BLOBS)]
     entries = list(chain.from_iterable(pool.map(lambda share: list(map(files.entry, share)), shares)))
+    # What is out of reach now is believed: it was moved, and may be back at any time.
+    entries = [
+        BlobEntry(size) if entry is None and size > 0 and files.is_away(digest) else entry
+        for (digest, size), entry in zip(blobs, entries, strict=True)
+    ]
 
     def put(index: Projection) -> None:
         for (digest, size), entry in zip(blobs, entries, strict=True):

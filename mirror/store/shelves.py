@@ -2,7 +2,7 @@
 
 Source: RELIABILITY 3.1. A file never changes once it has its name, so a hard link is as good as a copy, but for a disk
 that dies. A file that has its name in the other tree is whole and safe there: what is copied is synced before it gets
-it. Never links the database, which is written in place.
+it. Never links the database, which is written in place; what is in the archive is copied, for the link is no bytes.
 """
 
 import asyncio
@@ -72,7 +72,7 @@ class Shelves:
         staged = self.staging / uuid4().hex
         with full_disk_refused():
             try:
-                if self.copied or copied or not _is_linked(source, staged):
+                if self.copied or copied or source.is_symlink() or not _is_linked(source, staged):
                     _copy(source, staged)
                 staged.replace(target)
             except OSError:

@@ -21,6 +21,8 @@ import structlog
 from mirror.oci.digest import Digest, parse_digest
 from mirror.oci.names import Registry
 from mirror.store.adoption import adopt
+from mirror.store.archive import Archive
+from mirror.store.archiving import Archiving
 from mirror.store.catalog import Catalog
 from mirror.store.changelog import last_seq, recent_changes
 from mirror.store.changes import Change
@@ -77,6 +79,7 @@ class Store:
     collection: Collection
     holders: Holders
     losses: Losses
+    archiving: Archiving
     eviction: EvictionRows
     database: Database
 
@@ -91,17 +94,21 @@ class Store:
         rebuilt: bool = False,
         progress: Progress = unseen,
         grace_s: float = GRACE_S,
+        archive_root: Path | None = None,
     ) -> AsyncIterator["Store"]:
         """Open the store at `root`, making it if need be; `rebuilt` builds the index anew whatever its state.
 
         `home` is the registry of what was stored before there were several. `spawn` starts the ledger's loop in a
         task of the node; it ends when this block does. `grace_s`: how long a blob stays that nobody names.
+        `archive_root`: where bytes go that only archived images need; that it is not there keeps nobody from opening.
 
         Raises StoreLocked, StorageFull and OSError.
         """
         async with AsyncExitStack() as stack:
             files = await asyncio.to_thread(Files, root)
             stack.callback(files.close)
+            archive = Archive(files, archive_root)
+            await asyncio.to_thread(archive.attach)
             reserve = Reserve(root)
             await asyncio.to_thread(reserve.lend)
             database = await Database.open(root / "mirror.db")
@@ -131,6 +138,7 @@ class Store:
                 collection=Collection(database, ledger, index, files, guard),
                 holders=holders,
                 losses=Losses(files, index, holders, guard),
+                archiving=Archiving(archive, files, index, database, guard, space),
                 eviction=EvictionRows(database, ledger),
                 database=database,
             )

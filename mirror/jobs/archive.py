@@ -1,0 +1,122 @@
+"""Archiving: bytes that only archived images need are moved to the archive's disk, and back when they are needed again.
+
+Source: issue section "Lifecycle policies". A restore does not wait for it: what is in the archive is served from there.
+It looks at everything each time, and so puts right what a crash has left.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from itertools import batched, islice
+from typing import Final
+
+from prometheus_client import Counter
+
+from mirror import telemetry
+from mirror.oci.errors import RegistryError, StorageFull
+from mirror.registry.pacing import PAUSE_S_MAX, Clients
+from mirror.store.archiving import Archiving
+
+LOOK_EVERY_S: Final = 300.0  # nobody waits for it
+PAGE_MAX: Final = 500  # blobs of one question
+PAGE_PAUSE_S: Final = 0.05  # a million blobs take some minutes
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What a round did: bytes put into the archive and brought back, and whether there was no room for more."""
+
+    put: int = 0
+    brought: int = 0
+    is_full: bool = False
+
+
+class Archivist:
+    """Moves bytes for ever. `clients` come first; `clock` in unix seconds; `page_pause_s` is shorter in tests."""
+
+    def __init__(
+        self,
+        archiving: Archiving,
+        clients: Clients,
+        clock: Callable[[], float] = time.time,
+        page_pause_s: float = PAGE_PAUSE_S,
+    ) -> None:
+        self._archiving = archiving
+        self._archive = archiving.archive
+        self._clients = clients
+        self._clock = clock
+        self._page_pause_s = page_pause_s
+        self._is_clear = False
+
+    async def run(self) -> None:
+        """Move what is to be moved every LOOK_EVERY_S, as long as there is an archive or should be one."""
+        while self._archive.is_wanted:
+            failed = False
+            try:
+                failed = (await self.work()).is_full or bool(self._archive.fault)
+            except (RegistryError, OSError) as error:
+                failed = True
+                telemetry.log.warning("archiving failed", reason=str(error))
+            now = time.time()
+            telemetry.job_ended("archive", now, now + LOOK_EVERY_S, failed=failed)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def work(self) -> Moved:
+        """Do once what `run` does; return what was moved. Nothing is when the archive is not there.
+
+        Raises Unavailable and OSError.
+        """
+        if not await asyncio.to_thread(self._archive.attach):
+            return Moved()
+        if not self._is_clear:
+            await asyncio.to_thread(self._archive.clear)
+            self._is_clear = True
+        # Each of the two makes room for the other.
+        put, is_full = await self._move(self._put_away(), telemetry.ARCHIVED_BYTES)
+        brought, is_full_too = await self._move(self._look_at_archive(), telemetry.RESTORED_BYTES)
+        moved = Moved(put, brought, is_full or is_full_too)
+        if moved != Moved():
+            telemetry.log.info("bytes moved", archived=put, restored=brought)
+        if self._archive.root is None and await asyncio.to_thread(lambda: next(self._archive.scan(), None)) is None:
+            await asyncio.to_thread(self._archive.close)
+        return moved
+
+    async def _move(self, sizes: AsyncIterator[int], counter: Counter) -> tuple[int, bool]:
+        """Count the bytes that are moved, until there is no room for more; tell whether that was so."""
+        total = 0
+        try:
+            async for size in sizes:
+                counter.inc(size)
+                total += size
+        except StorageFull as error:
+            telemetry.log.warning("bytes not moved", reason=str(error))
+            return total, True
+        return total, False
+
+    async def _put_away(self) -> AsyncIterator[int]:
+        """Move what belongs into the archive; yield the bytes of each blob."""
+        page = await self._archiving.page() if self._archive.root is not None else None
+        while page is not None:
+            for blobs in batched(page.blobs, PAGE_MAX):
+                needed = await self._archiving.needed(blobs, self._clock())
+                for digest in blobs:
+                    if digest not in needed:
+                        yield await self._archiving.move_in(digest, self._take)
+            await asyncio.sleep(self._page_pause_s)
+            page = await self._archiving.page(page.last)
+
+    async def _look_at_archive(self) -> AsyncIterator[int]:
+        """Put right what is not as it should be, and bring back what is needed; yield the bytes of each blob."""
+        found = self._archive.scan()
+        while page := await asyncio.to_thread(lambda: list(islice(found, PAGE_MAX))):
+            kept = await self._archiving.settle(page)
+            needed = set(kept) if self._archive.root is None else await self._archiving.needed(kept, self._clock())
+            for digest in kept:
+                if digest in needed:
+                    yield await self._archiving.bring_back(digest, self._take)
+            await asyncio.sleep(self._page_pause_s)
+
+    async def _take(self, _: int) -> None:
+        """Let clients go first, for a moment."""
+        await self._clients.gone(PAUSE_S_MAX)
