@@ -49,10 +49,19 @@ def _facts(found: Answer) -> Sequence[tuple[str, object]]:
         ("store", f"{decimal(found['bytes'])} in {found['blobs']} blobs"),
         ("cache", _cache(found)),
         ("disk", f"{decimal(found['diskFree'])} free of {decimal(found['disk'])}"),
+        *_archive(found),
         ("connections", found["connections"]),
         ("loop lag", seconds(found["loopLagS"])),
         ("fills", found["fillsCount"]),
     ]
+
+
+def _archive(found: Answer) -> Sequence[tuple[str, object]]:
+    """Say how the archive is; nothing where there is none."""
+    if found["archiveAway"]:
+        return [("archive", "its disk is not there")]
+    size = found["archive"]
+    return [("archive", f"{decimal(found['archiveFree'])} free of {decimal(size)}")] if size else []
 
 
 def _cache(found: Answer) -> str:

@@ -1,12 +1,13 @@
 """What only several settings together can get wrong, and the files that settings name: they are opened, never kept."""
 
+import os
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
 from mirror.config.faults import Faults, nearest
-from mirror.config.settings import Region, Server, Settings, Webhook
+from mirror.config.settings import Region, Server, Settings, Storage, Webhook
 from mirror.oci.errors import NameInvalid
 from mirror.oci.names import parse_name
 from mirror.registry.events import TYPES
@@ -14,6 +15,7 @@ from mirror.rules.destinations import DestinationRule
 from mirror.rules.quotas import QuotaRule
 from mirror.rules.routing import UpstreamRule
 from mirror.rules.syncing import SyncRule
+from mirror.store.files import ARCHIVE
 
 DRAIN_S_MAX: Final = 3_600.0  # a machine that shuts down does not wait longer for anybody
 WORKERS_MAX: Final = 64  # of one place: more are no faster, and are called abuse there
@@ -26,6 +28,8 @@ def across(settings: Settings, faults: Faults) -> None:
     """Note every fault that stands between settings."""
     for key, message in _server(settings.server):
         faults.add(f"server.{key}", message)
+    for key, message in _storage(settings.storage):
+        faults.add(f"storage.{key}", message)
     own = settings.registry.region
     _each("region", settings.regions, lambda one, others: _region(one, others, own), faults)
     _each("destination", settings.destinations, _destination, faults)
@@ -53,6 +57,17 @@ def _server(server: Server) -> Found:
         yield "tls", "certificate and key are wanted, both or neither"
     elif certificate:
         yield from _tls(certificate, key)
+
+
+def _storage(storage: Storage) -> Found:
+    if not storage.archive_root:
+        return
+    root, archive = storage.root.absolute(), Path(storage.archive_root).absolute()
+    if archive.is_relative_to(root) or root.is_relative_to(archive):
+        yield "archive_root", f"{archive} and the storage root {root} must not be one within the other"
+    # Of an archive that was in use it is no fault: its disk may be mounted again while the node serves.
+    elif not (root / ARCHIVE).is_symlink() and not (archive.is_dir() and os.access(archive, os.W_OK | os.X_OK)):
+        yield "archive_root", f"{archive} is not a directory that can be written"
 
 
 def _tls(certificate: str, key: str) -> Found:

@@ -29,19 +29,12 @@ def load(
     document, faults = document_of(path) if path else ({}, Faults(""))
     reader = Reader(faults, path.absolute().parent if path else Path(), credentials)
     settings = reader.settings(document, has_file=path is not None)
+    if data is not None:
+        settings = replace(settings, storage=replace(settings.storage, root=data))
     checks.across(settings, faults)
     addresses = _addresses(listen, faults)
     faults.raise_any()
-    return _overridden(settings, addresses, data)
-
-
-def _overridden(settings: Settings, addresses: tuple[Listen, ...], data: Path | None) -> Settings:
-    server, storage = settings.server, settings.storage
-    if addresses:
-        server = replace(server, listen=addresses)
-    if data is not None:
-        storage = replace(storage, root=data)
-    return replace(settings, server=server, storage=storage)
+    return replace(settings, server=replace(settings.server, listen=addresses)) if addresses else settings
 
 
 def _addresses(texts: Sequence[str], faults: Faults) -> tuple[Listen, ...]:

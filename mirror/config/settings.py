@@ -78,6 +78,7 @@ class Storage:
     """`[storage]`: where the node keeps what it has, and how much of what it cached."""
 
     root: Path = ROOT_DEFAULT
+    archive_root: str = ""
     cache_bytes_max: int = 0
     cache_unused_s_max: float = 0.0
     free_bytes_min: int = FREE_BYTES_DEFAULT

@@ -45,7 +45,14 @@ LISTS: Final[Mapping[str, type]] = {
 }
 _FILES: Final = frozenset(
     {
-        *("storage.root", "upstream.password_file", "upstream.ca_file", "tls.certificate", "tls.key"),
+        *(
+            "storage.root",
+            "storage.archive_root",
+            "upstream.password_file",
+            "upstream.ca_file",
+            "tls.certificate",
+            "tls.key",
+        ),
         *("iam.file", "webhook.secret_file", "log.audit", "region.secret_file", "region.ca_file"),
         *("destination.password_file", "destination.ca_file"),
     }

@@ -8,17 +8,16 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from itertools import batched, islice
-from typing import Final
-
-from prometheus_client import Counter
+from itertools import islice
+from typing import Final, Literal
 
 from mirror import telemetry
 from mirror.oci.errors import RegistryError, StorageFull
 from mirror.registry.pacing import PAUSE_S_MAX, Clients
 from mirror.store.archiving import Archiving
 
-LOOK_EVERY_S: Final = 300.0  # nobody waits for it
+LOOK_EVERY_S: Final = 60.0  # whether the disk is there, and whether anything has changed
+WALK_EVERY_S: Final = 86_400.0  # although nothing has: a disk that is left alone may rest
 PAGE_MAX: Final = 500  # blobs of one question
 PAGE_PAUSE_S: Final = 0.05  # a million blobs take some minutes
 
@@ -48,19 +47,36 @@ class Archivist:
         self._clock = clock
         self._page_pause_s = page_pause_s
         self._is_clear = False
+        self._done = -1  # the last change when all was moved that was to be moved
+        self._done_at = 0.0
 
     async def run(self) -> None:
         """Move what is to be moved every LOOK_EVERY_S, as long as there is an archive or should be one."""
         while self._archive.is_wanted:
             failed = False
             try:
-                failed = (await self.work()).is_full or bool(self._archive.fault)
+                failed = not await self._look()
             except (RegistryError, OSError) as error:
                 failed = True
                 telemetry.log.warning("archiving failed", reason=str(error))
             now = time.time()
             telemetry.job_ended("archive", now, now + LOOK_EVERY_S, failed=failed)
             await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _look(self) -> bool:
+        """Do what is to be done, if anything may be; tell whether all could be."""
+        is_here = await asyncio.to_thread(self._archive.attach)
+        free, size = await asyncio.to_thread(self._archive.room)
+        telemetry.ARCHIVE_AWAY.set(not is_here)
+        telemetry.ARCHIVE_FREE.set(free)
+        telemetry.ARCHIVE_SIZE.set(size)
+        seq, now = await self._archiving.seq(), self._clock()
+        if is_here and (seq != self._done or now - self._done_at > WALK_EVERY_S):
+            moved = await self.work()
+            if moved.is_full:
+                return False
+            self._done, self._done_at = seq, now
+        return is_here
 
     async def work(self) -> Moved:
         """Do once what `run` does; return what was moved. Nothing is when the archive is not there.
@@ -73,8 +89,8 @@ class Archivist:
             await asyncio.to_thread(self._archive.clear)
             self._is_clear = True
         # Each of the two makes room for the other.
-        put, is_full = await self._move(self._put_away(), telemetry.ARCHIVED_BYTES)
-        brought, is_full_too = await self._move(self._look_at_archive(), telemetry.RESTORED_BYTES)
+        put, is_full = await self._move(self._put_away(), "in")
+        brought, is_full_too = await self._move(self._look_at_archive(), "out")
         moved = Moved(put, brought, is_full or is_full_too)
         if moved != Moved():
             telemetry.log.info("bytes moved", archived=put, restored=brought)
@@ -82,12 +98,12 @@ class Archivist:
             await asyncio.to_thread(self._archive.close)
         return moved
 
-    async def _move(self, sizes: AsyncIterator[int], counter: Counter) -> tuple[int, bool]:
+    async def _move(self, sizes: AsyncIterator[int], direction: Literal["in", "out"]) -> tuple[int, bool]:
         """Count the bytes that are moved, until there is no room for more; tell whether that was so."""
         total = 0
         try:
             async for size in sizes:
-                counter.inc(size)
+                telemetry.ARCHIVE_MOVED.labels(direction).inc(size)
                 total += size
         except StorageFull as error:
             telemetry.log.warning("bytes not moved", reason=str(error))
@@ -98,7 +114,8 @@ class Archivist:
         """Move what belongs into the archive; yield the bytes of each blob."""
         page = await self._archiving.page() if self._archive.root is not None else None
         while page is not None:
-            for blobs in batched(page.blobs, PAGE_MAX):
+            for start in range(0, len(page.blobs), PAGE_MAX):
+                blobs = page.blobs[start : start + PAGE_MAX]
                 needed = await self._archiving.needed(blobs, self._clock())
                 for digest in blobs:
                     if digest not in needed:

@@ -10,12 +10,13 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
 
 from mirror import __version__, telemetry
 from mirror.config import Settings
+from mirror.jobs.archive import Archivist
 from mirror.jobs.disk import watch_disk
 from mirror.jobs.lag import watch_lag
 from mirror.jobs.lifecycle import LifecycleJob
@@ -87,9 +88,14 @@ class Node:
         # Two groups: the work that uses the store has ended before the store's own loop does.
         async with (
             asyncio.TaskGroup() as group,
-            Store.open(self._settings.storage.root, Tasks(group).spawn, home=self._settings.home) as store,
+            self._store(Tasks(group)) as store,
         ):
             await self._work(store, started)
+
+    def _store(self, tasks: Tasks) -> AbstractAsyncContextManager[Store]:
+        storage = self._settings.storage
+        archive_root = Path(storage.archive_root) if storage.archive_root else None
+        return Store.open(storage.root, tasks.spawn, home=self._settings.home, archive_root=archive_root)
 
     async def _work(self, store: Store, started: Callable[["Node"], None]) -> None:
         settings = self._settings
@@ -121,6 +127,7 @@ class Node:
                 tasks.spawn(house.collector.run(), "collection")
                 tasks.spawn(house.collector.patrol(), "walk of blobs")
                 tasks.spawn(house.evictor.run(), "eviction")
+                tasks.spawn(Archivist(store.archiving, house.fills.clients).run(), "archive")
                 await spawn_webhooks(house)
                 spawn_replication(house)
                 spawn_syncs(house, syncs)

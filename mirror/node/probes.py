@@ -15,6 +15,7 @@ from mirror.store.store import Store
 from mirror.web.ops import Readiness
 
 FULL: Final = "full; what is here is served, the rest passes through, pushes are refused"
+AWAY: Final = "its disk is not there; what was restored from it waits, all else is served"
 PROBE_S_MAX: Final = 5.0  # each takes a millisecond, an fsync of a busy disk a second
 FOUND_HOLDS_S: Final = 1.0
 
@@ -32,11 +33,16 @@ class Probes:
             await store.space.take(0)
             await asyncio.to_thread(store.files.try_writing)
 
+        async def archive() -> None:
+            if store.archiving.archive.is_wanted and not await asyncio.to_thread(store.files.archive_is_here):
+                raise FileNotFoundError(store.files.archive)
+
         self._is_stopping = is_stopping
         self._probes = (
             _Probe("sql", "the database cannot be read", lambda: last_seq(store.database), spawn),
             _Probe("index", "the index cannot be read", index, spawn),
             _Probe("disk", "the disk cannot be written", disk, spawn),
+            _Probe("archive", AWAY, archive, spawn, is_vital=False),
         )
         self._asking = asyncio.Lock()
         self._found = Readiness((), ())
@@ -55,9 +61,15 @@ class Probes:
 
 
 class _Probe:
-    """One part of the node, and what was found when it was asked last: `fault` and `warning`, "" where none."""
+    """One part of the node, and what was found when it was asked last: `fault` and `warning`, "" where none.
 
-    def __init__(self, name: str, failure: str, work: Callable[[], Awaitable[object]], spawn: Spawn) -> None:
+    What is wrong with a part that is not vital is a warning.
+    """
+
+    def __init__(
+        self, name: str, failure: str, work: Callable[[], Awaitable[object]], spawn: Spawn, *, is_vital: bool = True
+    ) -> None:
+        self._is_vital = is_vital
         self.fault = ""
         self.warning = ""
         self._name = name
@@ -71,7 +83,7 @@ class _Probe:
             self._running = self._spawn(self._try(), f"probe {self._name}")
         await asyncio.wait({self._running}, timeout=PROBE_S_MAX)
         if not self._running.done():
-            self._found(fault=f"{self._name}: no answer within {PROBE_S_MAX:g} s")
+            self._failed(f"{self._name}: no answer within {PROBE_S_MAX:g} s")
 
     async def _try(self) -> None:
         try:
@@ -81,9 +93,15 @@ class _Probe:
             self._found(warning=f"{self._name}: {FULL}")
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what the probe was to find
             # Why is for the log: anybody may ask /readyz.
-            self._found(fault=f"{self._name}: {self._failure}", reason=repr(error))
+            self._failed(f"{self._name}: {self._failure}", repr(error))
         else:
             self._found()
+
+    def _failed(self, what: str, reason: str = "") -> None:
+        if self._is_vital:
+            self._found(fault=what, reason=reason)
+        else:
+            self._found(warning=what, reason=reason)
 
     def _found(self, *, fault: str = "", warning: str = "", reason: str = "") -> None:
         """Keep what was found, and log it when it is news."""

@@ -11,7 +11,7 @@ from typing import Final
 
 from mirror import telemetry
 from mirror.oci.digest import Digest
-from mirror.oci.errors import BlobUnknown, RegistryError, StorageFull, UpstreamError, UpstreamUnavailable
+from mirror.oci.errors import BlobUnknown, RegistryError, StorageFull, Unavailable, UpstreamError, UpstreamUnavailable
 from mirror.oci.names import Repository
 from mirror.registry.absences import Absences
 from mirror.registry.fill import Fill
@@ -210,6 +210,9 @@ class PullBlobs:
         return entry
 
     async def _drop(self, digest: Digest, size: int) -> None:
+        """Make a miss of bytes that are lost. Raises Unavailable for those that are out of reach with the archive."""
+        if self._files.is_away(digest):
+            raise Unavailable(f"the archive that has the bytes of {digest} is not there now")
         telemetry.log.error("blob file is gone or short", digest=str(digest), size=size)
         await self._losses.drop(digest)
 

@@ -16,6 +16,7 @@ from sqlalchemy import exists, select, tuple_
 from mirror.oci.digest import Digest, parse_digest
 from mirror.store import tables
 from mirror.store.archive import Archive, Copy
+from mirror.store.changelog import last_seq
 from mirror.store.database import Database
 from mirror.store.entries import INLINE_BYTES_MAX
 from mirror.store.examination import PIECE_BYTES, Take
@@ -48,6 +49,10 @@ class Archiving:
         self._database = database
         self._guard = guard
         self._space = space
+
+    async def seq(self) -> int:
+        """Return the last change of the log."""
+        return await last_seq(self._database)
 
     async def page(self, last: tuple[int, str] = (-1, "")) -> Page | None:
         """Return the blobs of some archived images behind `last`; None behind the last image.
@@ -83,9 +88,7 @@ class Archiving:
         named = named.where(child.digest.in_(texts), image.status == "ACTIVE")
         itself = select(image.digest).where(image.digest.in_(texts))
         use = exists().where(child.repository_id == link.repository_id, child.digest == link.digest)
-        young = select(link.digest).where(
-            link.digest.in_(texts), link.linked_at >= now - self._guard.grace_s, ~use
-        )
+        young = select(link.digest).where(link.digest.in_(texts), link.linked_at >= now - self._guard.grace_s, ~use)
         async with self._database.read() as connection:
             found = (await connection.execute(named.union(itself, young))).scalars().all()
         return {parse_digest(text) for text in found}

@@ -58,7 +58,7 @@ class Quarantine:
             self._settle(aside)
 
     def _bring(self, archived: Path, aside: Path) -> bool:
-        """Put the bytes that a link leads to in its place; False where they cannot be read, and there is nothing to see.
+        """Put the bytes that a link leads to in its place; False where they cannot be read.
 
         Those in the archive are nobody's then, and are swept.
         """

@@ -2,12 +2,11 @@
 
 from mirror.telemetry.logs import LogFormat, LogLevel, change_level, log, logger, start_logging, stop_logging
 from mirror.telemetry.metrics import (
-    BUILD,
-    ARCHIVED_BYTES,
-    RESTORED_BYTES,
     ARCHIVE_AWAY,
     ARCHIVE_FREE,
+    ARCHIVE_MOVED,
     ARCHIVE_SIZE,
+    BUILD,
     CACHE_BYTES,
     COLLECTED_BLOBS,
     COLLECTED_BYTES,
@@ -76,12 +75,11 @@ from mirror.telemetry.metrics import (
 )
 
 __all__ = [
-    "BUILD",
-    "ARCHIVED_BYTES",
-    "RESTORED_BYTES",
     "ARCHIVE_AWAY",
     "ARCHIVE_FREE",
+    "ARCHIVE_MOVED",
     "ARCHIVE_SIZE",
+    "BUILD",
     "CACHE_BYTES",
     "COLLECTED_BLOBS",
     "COLLECTED_BYTES",

@@ -77,7 +77,10 @@ class PlaceStatus(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Status(msgspec.Struct, frozen=True, rename="camel"):
-    """How the node stands; `fault` says why it is not ready, "" when it is; `cache_bytes_max` is 0 for no limit."""
+    """How the node stands; `fault` says why it is not ready, "" when it is; `cache_bytes_max` is 0 for no limit.
+
+    `archive` is 0 without an archive; what there is of one is looked at once a minute.
+    """
 
     version: str
     at: float
@@ -89,6 +92,9 @@ class Status(msgspec.Struct, frozen=True, rename="camel"):
     cache_bytes_max: int
     disk_free: int
     disk: int
+    archive_free: int
+    archive: int
+    archive_away: bool
     connections: int
     clients: list[tuple[str, int]]
     requests: int
@@ -140,6 +146,9 @@ class Statuses:
             cache_bytes_max=self._cache_bytes_max,
             disk_free=sizes.disk_free,
             disk=sizes.disk,
+            archive_free=int(telemetry.reading(telemetry.ARCHIVE_FREE)),
+            archive=int(telemetry.reading(telemetry.ARCHIVE_SIZE)),
+            archive_away=bool(telemetry.reading(telemetry.ARCHIVE_AWAY)),
             connections=connections,
             clients=clients,
             requests=int(telemetry.reading(telemetry.REQUESTS, "_total")),
