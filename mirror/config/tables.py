@@ -45,14 +45,8 @@ LISTS: Final[Mapping[str, type]] = {
 }
 _FILES: Final = frozenset(
     {
-        *(
-            "storage.root",
-            "storage.archive_root",
-            "upstream.password_file",
-            "upstream.ca_file",
-            "tls.certificate",
-            "tls.key",
-        ),
+        *("storage.root", "storage.archive_root", "tls.certificate", "tls.key"),
+        *("upstream.password_file", "upstream.ca_file"),
         *("iam.file", "webhook.secret_file", "log.audit", "region.secret_file", "region.ca_file"),
         *("destination.password_file", "destination.ca_file"),
     }

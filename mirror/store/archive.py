@@ -1,8 +1,8 @@
-"""The archive: a directory, of another disk as a rule, that has the bytes which only archived images need.
+"""The archive: a directory, of another disk as a rule, with the bytes that only archived images need.
 
-Source: issue section "Lifecycle policies". A blob that was moved is a link in the store, so who opens, stats or collects
-it need not know. Each link leads through one other, `<root>/archive`: an archive that was mounted elsewhere is that one
-link to change. It leads to a directory whose name is this store's alone: two nodes may share a disk, and an empty
+Source: issue section "Lifecycle policies". A blob that was moved is a link in the store, so who opens, looks at or
+collects it need not know. Each link leads through one other, `<root>/archive`: an archive that was mounted elsewhere is
+that one link to change. It leads to a directory whose name is this store's alone: two nodes may share a disk, and an empty
 mount point is told from the archive. At each moment either the file in the store or that in the archive is whole
 and durable: a name is given after its bytes are synced, taken away after the other name is.
 
@@ -42,7 +42,7 @@ class Archive:
     @property
     def is_wanted(self) -> bool:
         """Tell whether there is an archive, be it away, or should be one."""
-        return self.root is not None or os.path.islink(self._anchor)
+        return self.root is not None or self._anchor.is_symlink()
 
     def attach(self) -> bool:
         """Find the archive, or make it the first time; tell whether it is here. What is wrong is in `fault`."""
@@ -58,12 +58,12 @@ class Archive:
     def _attach(self) -> str:
         try:
             if self.root is not None:
-                self._make() if not os.path.islink(self._anchor) else self._follow(self.root)
+                self._make() if not self._anchor.is_symlink() else self._follow(self.root)
         except (OSError, StorageFull) as error:
             return f"{self.root}: {error}"
         if self._files.archive_is_here():
             return ""
-        return f"{os.readlink(self._anchor)} is not there: is its disk mounted?"
+        return f"{self._anchor.readlink()} is not there: is its disk mounted?"
 
     def _make(self) -> None:
         assert self.root is not None
@@ -240,11 +240,11 @@ def _link(files: Files, text: Path, name: Path) -> None:
 
 def _shard(directory: Path, algorithm: str) -> Iterator[Digest]:
     try:
-        names = os.listdir(directory)
+        found = list(directory.iterdir())
     except FileNotFoundError:
         return
-    for name in names:
+    for path in found:
         try:
-            yield parse_digest(f"{algorithm}:{name}")
+            yield parse_digest(f"{algorithm}:{path.name}")
         except DigestInvalid:
             continue

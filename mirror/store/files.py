@@ -196,7 +196,7 @@ class Files:
 
     def is_linked(self, digest: Digest) -> bool:
         """Tell whether the bytes of a blob are in the archive."""
-        return os.path.islink(self._path(digest))
+        return self.path(digest).is_symlink()
 
     def is_away(self, digest: Digest) -> bool:
         """Tell whether the bytes of a blob are out of reach with the archive: then they are not lost. For the loop."""
@@ -204,7 +204,7 @@ class Files:
 
     def archive_is_here(self) -> bool:
         """Tell whether the archive answers: an empty directory that a disk should be mounted on has no blobs."""
-        return os.path.isdir(f"{self.root}/{ARCHIVE}/{BLOBS}")
+        return os.path.isdir(self.archive / BLOBS)  # noqa: PTH112 - Path.is_dir raises where a disk was pulled out
 
     def try_writing(self) -> None:
         """Write a little, durably, and remove it. Raises StorageFull or OSError. Blocks."""
