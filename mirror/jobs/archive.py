@@ -52,10 +52,10 @@ class Archivist:
 
     async def run(self) -> None:
         """Move what is to be moved every LOOK_EVERY_S, as long as there is an archive or should be one."""
-        while self._archive.is_wanted:
+        while await asyncio.to_thread(lambda: self._archive.is_wanted):
             failed = False
             try:
-                failed = not await self._look()
+                failed = not await self.look()
             except (RegistryError, OSError) as error:
                 failed = True
                 telemetry.log.warning("archiving failed", reason=str(error))
@@ -63,7 +63,7 @@ class Archivist:
             telemetry.job_ended("archive", now, now + LOOK_EVERY_S, failed=failed)
             await asyncio.sleep(LOOK_EVERY_S)
 
-    async def _look(self) -> bool:
+    async def look(self) -> bool:
         """Do what is to be done, if anything may be; tell whether all could be."""
         is_here = await asyncio.to_thread(self._archive.attach)
         free, size = await asyncio.to_thread(self._archive.room)

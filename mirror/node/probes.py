@@ -34,8 +34,7 @@ class Probes:
             await asyncio.to_thread(store.files.try_writing)
 
         async def archive() -> None:
-            if store.archiving.archive.is_wanted and not await asyncio.to_thread(store.files.archive_is_here):
-                raise FileNotFoundError(store.files.archive)
+            await asyncio.to_thread(store.archiving.archive.check)
 
         self._is_stopping = is_stopping
         self._probes = (

@@ -5,6 +5,7 @@ it has it there. That a cached manifest names a digest is a claim: enough to fet
 here for somebody else (RELIABILITY A7). The bytes are the same whatever the name, so they are fetched once.
 """
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Final
@@ -211,7 +212,7 @@ class PullBlobs:
 
     async def _drop(self, digest: Digest, size: int) -> None:
         """Make a miss of bytes that are lost. Raises Unavailable for those that are out of reach with the archive."""
-        if self._files.is_away(digest):
+        if await asyncio.to_thread(self._files.is_away, digest):
             raise Unavailable(f"the archive that has the bytes of {digest} is not there now")
         telemetry.log.error("blob file is gone or short", digest=str(digest), size=size)
         await self._losses.drop(digest)

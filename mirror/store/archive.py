@@ -2,13 +2,14 @@
 
 Source: issue section "Lifecycle policies". A blob that was moved is a link in the store, so who opens, looks at or
 collects it need not know. Each link leads through one other, `<root>/archive`: an archive that was mounted elsewhere is
-that one link to change. It leads to a directory whose name is this store's alone: two nodes may share a disk, and an empty
-mount point is told from the archive. At each moment either the file in the store or that in the archive is whole
+that one link to change. It leads to a directory whose name is this store's alone: two nodes may share a disk, and an
+empty mount point is told from the archive. At each moment either the file in the store or that in the archive is whole
 and durable: a name is given after its bytes are synced, taken away after the other name is.
 
 Everything here blocks and belongs in a thread.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +55,11 @@ class Archive:
                 _log.info("the archive is there", path=os.fspath(self._anchor.resolve()))
         self.fault = fault
         return self.is_wanted and not fault
+
+    def check(self) -> None:
+        """Raise FileNotFoundError where there should be an archive and it is not there."""
+        if self.is_wanted and not self._files.archive_is_here():
+            raise FileNotFoundError(errno.ENOENT, "the archive is not there", os.fspath(self.root or self._anchor))
 
     def _attach(self) -> str:
         try:

@@ -80,7 +80,7 @@ class Archiving:
         return Page(end, [parse_digest(text) for text in found])
 
     async def needed(self, digests: Sequence[Digest], now: float) -> set[Digest]:
-        """Return which of some blobs a push under way at `now` (unix seconds) needs, or an image that is not archived."""
+        """Return which of some blobs an image needs that is not archived, or a push under way `now` (unix seconds)."""
         texts = listed(map(str, digests))
         link, child, image = tables.blob_links.c, tables.manifest_children.c, tables.manifests.c
         owner = (image.repository_id == child.repository_id) & (image.digest == child.manifest)

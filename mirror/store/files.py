@@ -199,7 +199,7 @@ class Files:
         return self.path(digest).is_symlink()
 
     def is_away(self, digest: Digest) -> bool:
-        """Tell whether the bytes of a blob are out of reach with the archive: then they are not lost. For the loop."""
+        """Tell whether the bytes of a blob are out of reach with the archive: then they are not lost. Blocks."""
         return self.is_linked(digest) and not self.archive_is_here()
 
     def archive_is_here(self) -> bool:

@@ -1,0 +1,373 @@
+"""The archive: bytes that only archived images need lie on another disk, and are never lost by that."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from registries import HOME
+
+from mirror import telemetry
+from mirror.jobs.archive import Archivist, Moved
+from mirror.jobs.collection import Collector
+from mirror.oci.digest import digest_of
+from mirror.oci.names import Repository
+from mirror.registry.pacing import Clients
+from mirror.store import archive as archive_module
+from mirror.store import files as files_module
+from mirror.store.archive import Copy
+from mirror.store.backup import back_up
+from mirror.store.examination import Fault, missing
+from mirror.store.quarantine import mark_of
+from mirror.store.snapshot import Snapshots, snapshot_path
+from mirror.store.store import Store
+from mirror.store.verify import Verification
+
+OTHER = Repository(HOME, "", "team/other")
+LAYERS = tuple(Random(number).randbytes(100_000) for number in range(2))
+FIRST = digest_of(LAYERS[0])
+AT = 1_800_000_000.0  # long after the pushes of these tests
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    """The archive's disk."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    return path
+
+
+@asynccontextmanager
+async def archived(root: Any, disk: Path | None, **options: Any) -> Any:
+    """Open a store with its archive."""
+    async with root.open(archive_root=disk, **options) as store:
+        yield store
+
+
+def archivist(store: Store) -> Archivist:
+    return Archivist(store.archiving, Clients(), clock=lambda: AT, page_pause_s=0.0)
+
+
+async def turn(store: Store, repository: Repository, image: Any, status: Any) -> None:
+    assert await store.images.set_status(repository, image.digest, status, AT)
+
+
+async def collect(store: Store) -> int:
+    store.guard.serve_nobody()
+    return (await Collector(store.collection, store.files, store.space, clock=lambda: 2 * AT).collect()).blobs
+
+
+def on(disk: Path) -> dict[str, bytes]:
+    """What lies on the archive's disk, half copied files too."""
+    return {path.name: path.read_bytes() for path in disk.rglob("*") if path.is_file()}
+
+
+async def stored(store: Store) -> bytes | None:
+    return await asyncio.to_thread(store.files.read, FIRST)
+
+
+async def is_in_archive(store: Store, disk: Path, data: bytes = LAYERS[0]) -> bool:
+    """Tell which of two places has some bytes: exactly one has, and the store gives them in either case."""
+    digest, files = digest_of(data), store.files
+    assert await asyncio.to_thread(files.read, digest) == data
+    is_there = on(disk).get(digest.hex) == data
+    assert is_there == await asyncio.to_thread(files.is_linked, digest)
+    return is_there
+
+
+async def faults(store: Store) -> list[Fault]:
+    return [fault async for fault in Verification(store).faults()]
+
+
+async def test_the_large_blobs_of_an_archived_image_move_and_come_back_with_it(root, disk, push, make_image) -> None:
+    """Issue 5, section 1: archived images' bytes move to archive_root; its manifest and small blobs stay."""
+    image = make_image(*LAYERS, b"small")
+    async with archived(root, disk) as store:
+        await push.image(store, root.ours, image, ["v1"])
+        work = archivist(store).work
+        assert await work() == Moved()
+        await turn(store, root.ours, image, "ARCHIVED")
+        assert await work() == Moved(put=200_000)
+        assert set(on(disk)) == {digest_of(layer).hex for layer in LAYERS}
+        assert [await is_in_archive(store, disk, layer) for layer in LAYERS] == [True, True]
+        assert await work() == Moved()
+        assert await faults(store) == []
+        await turn(store, root.ours, image, "ACTIVE")
+        descriptor = store.files.open_blob(FIRST, 100_000)
+        assert descriptor is not None, "what was restored is served from the archive until it is back"
+        assert await asyncio.to_thread(os.pread, descriptor, 100_001, 0) == LAYERS[0]
+        os.close(descriptor)
+        assert await work() == Moved(brought=200_000)
+        assert [await is_in_archive(store, disk, layer) for layer in LAYERS] == [False, False]
+        assert on(disk) == {}
+        assert await faults(store) == []
+
+
+async def test_a_blob_that_any_image_needs_stays(root, disk, push, make_image) -> None:
+    """Issue 5, section 1: needed only by archived manifests, in any repository."""
+    one, two = make_image(LAYERS[0]), make_image(*LAYERS)
+    async with archived(root, disk) as store:
+        await push.image(store, root.ours, one)
+        await push.image(store, OTHER, two)
+        await turn(store, root.ours, one, "ARCHIVED")
+        assert await archivist(store).work() == Moved()
+        await turn(store, OTHER, two, "ARCHIVED")
+        assert await archivist(store).work() == Moved(put=200_000)
+        await push.image(store, OTHER, make_image(LAYERS[0], b"new"))
+        assert await archivist(store).work() == Moved()
+        assert on(disk).keys() == {digest_of(LAYERS[1]).hex}, "a push leaves its own file, and that is enough"
+        assert not await is_in_archive(store, disk)
+
+
+async def test_a_blob_of_a_push_under_way_stays_until_its_grace_time_is_over(root, disk, push, make_image) -> None:
+    """A client that was told that a blob is here may be about to push an image with it."""
+    image = make_image(LAYERS[0])
+    async with archived(root, disk) as store:
+        await push.image(store, root.ours, image)
+        await turn(store, root.ours, image, "ARCHIVED")
+        await store.catalog.link_blob(OTHER, FIRST, 100_000, "", AT - 10)
+        assert await archivist(store).work() == Moved()
+        store.guard.grace_s = 5.0
+        assert await archivist(store).work() == Moved(put=100_000)
+
+
+async def test_what_is_collected_leaves_the_archive_too(root, disk, push, make_image) -> None:
+    """Issue 5, section 2: garbage collection; its room is the archive's."""
+    image = make_image(LAYERS[0])
+    async with archived(root, disk) as store:
+        await push.image(store, root.ours, image)
+        await turn(store, root.ours, image, "ARCHIVED")
+        await archivist(store).work()
+        await store.images.delete(root.ours, image.digest, AT)
+        assert await collect(store) == 3
+        assert not await asyncio.to_thread(store.files.is_linked, FIRST)
+        await archivist(store).work()
+        assert on(disk) == {}
+        assert await faults(store) == []
+
+
+async def test_an_archive_that_is_not_there_is_told_and_nothing_in_it_is_lost(
+    root, disk, push, make_image, events: list[Any]
+) -> None:
+    """RELIABILITY section 4: bytes that are absent with a mount are no damage, and come back with it."""
+    image = make_image(LAYERS[0])
+    async with archived(root, disk) as store:
+        await push.image(store, root.ours, image)
+        await turn(store, root.ours, image, "ARCHIVED")
+        await archivist(store).work()
+    away = disk.rename(disk.with_name("elsewhere"))
+    disk.mkdir()  # the empty directory under a mount
+    async with archived(root, disk, rebuilt=True) as store:
+        assert "is its disk mounted?" in store.archiving.archive.fault
+        assert "the archive is not there: what is in it cannot be read" in [event["event"] for event in events]
+        await turn(store, root.ours, image, "ACTIVE")
+        assert await archivist(store).work() == Moved()
+        assert store.files.open_blob(FIRST, 100_000) is None
+        await store.losses.drop(FIRST)
+        assert await missing(store.files, store.index, [FIRST]) == []
+        assert await faults(store) == []
+        entry = store.index.blob(FIRST)
+        assert entry is not None and entry.size == 100_000
+        assert on(disk) == {}, "nothing is written below the mount"
+        disk.rmdir()
+        away.rename(disk)
+        assert await archivist(store).work() == Moved(brought=100_000)
+        assert await stored(store) == LAYERS[0]
+
+
+async def test_an_archive_that_is_mounted_elsewhere_is_followed(root, disk, push, make_image) -> None:
+    """The links of a store lead through one that is made anew at a start."""
+    image = make_image(LAYERS[0])
+    async with archived(root, disk) as store:
+        await push.image(store, root.ours, image)
+        await turn(store, root.ours, image, "ARCHIVED")
+        await archivist(store).work()
+    moved = disk.rename(disk.with_name("new"))
+    async with archived(root, moved) as store:
+        assert await is_in_archive(store, moved)
+
+
+async def test_without_the_setting_everything_comes_back_and_the_archive_is_forgotten(
+    root, disk, push, make_image
+) -> None:
+    """An operator can take the disk away again: what was moved is archived still, and here."""
+    image = make_image(*LAYERS)
+    async with archived(root, disk) as store:
+        await push.image(store, root.ours, image)
+        await turn(store, root.ours, image, "ARCHIVED")
+        await archivist(store).work()
+    async with archived(root, None) as store:
+        assert await archivist(store).work() == Moved(brought=200_000)
+        assert not await asyncio.to_thread(lambda: store.archiving.archive.is_wanted)
+        assert on(disk) == {}
+        assert await faults(store) == []
+
+
+async def test_a_full_archive_takes_no_more_and_still_gives_back(
+    root, disk, push, make_image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 5, section 2: each of the two disks makes room for the other."""
+    here, there = make_image(LAYERS[0]), make_image(LAYERS[1])
+    async with archived(root, disk) as store:
+        for image in (here, there):
+            await push.image(store, root.ours, image)
+        await turn(store, root.ours, there, "ARCHIVED")
+        await archivist(store).work()
+        await turn(store, root.ours, there, "ACTIVE")
+        await turn(store, root.ours, here, "ARCHIVED")
+        with monkeypatch.context() as full:
+            full.setattr(archive_module, "free_bytes", lambda _: 0)
+            assert await archivist(store).work() == Moved(brought=100_000, is_full=True)
+        assert on(disk) == {}
+        assert await archivist(store).work() == Moved(put=100_000)
+
+
+async def test_wrong_bytes_in_the_archive_lie_in_the_quarantine(root, disk, push, make_image) -> None:
+    """Issue 5, section 3: damage is put aside as bytes, on the store's own disk, and is not served."""
+    image = make_image(LAYERS[0])
+    async with archived(root, disk) as store:
+        await push.image(store, root.ours, image)
+        await turn(store, root.ours, image, "ARCHIVED")
+        await archivist(store).work()
+        path = store.files.archived(FIRST)
+        path.write_bytes(LAYERS[1])
+        [fault] = [fault for fault in await faults(store) if fault.mark is not None]
+        assert (fault.kind, fault.mark) == ("wrong bytes", mark_of(path.stat()))
+        assert not await store.losses.repair(fault)
+        kept = store.files.root / "quarantine" / f"sha256-{FIRST.hex}"
+        assert (kept.is_symlink(), kept.read_bytes()) == (False, LAYERS[1])
+        assert store.index.blob(FIRST) is None
+        await archivist(store).work()
+        assert on(disk) == {}
+
+
+async def test_a_backup_has_the_bytes_and_no_links(root, disk, push, make_image, tmp_path: Path) -> None:
+    """Issue 5, section 3: a backup is whole without the archive's disk."""
+    image = make_image(LAYERS[0])
+    async with archived(root, disk) as store:
+        await push.image(store, root.ours, image)
+        await turn(store, root.ours, image, "ARCHIVED")
+        await archivist(store).work()
+        snapshots = Snapshots(store.files.root)
+
+        async def take() -> Path:
+            return snapshot_path(store.files.root, await snapshots.take(lambda *_: None))
+
+        manifest, _ = await back_up(root.path, tmp_path / "backup", take, lambda *_: None)
+        assert manifest.missing == 0
+        [path] = (tmp_path / "backup").glob(f"blobs/*/*/{FIRST.hex}")
+        assert (path.is_symlink(), path.read_bytes()) == (False, LAYERS[0])
+
+
+class Killed(BaseException):
+    """The process ended here."""
+
+
+@contextmanager
+def killed_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Let nothing reach a disk from the given step on, of those that change one; list the steps that were begun."""
+    done: list[str] = []
+    steps = [
+        (Path, "replace"),
+        (Path, "rename"),
+        (Path, "unlink"),
+        (Path, "symlink_to"),
+        (Copy, "go_on"),
+        *((module, name) for module in (archive_module, files_module) for name in ("sync_file", "sync_directory")),
+        *((module, "make_directory") for module in (archive_module,)),
+    ]
+    with monkeypatch.context() as patched:
+        for owner, name in steps:
+            real = getattr(owner, name)
+
+            def act(*args: Any, real: Any = real, name: str = name, **more: Any) -> Any:
+                done.append(name)
+                if len(done) > step:
+                    raise Killed
+                return real(*args, **more)
+
+            patched.setattr(owner, name, act)
+        yield done
+
+
+@pytest.mark.parametrize("direction", ["in", "out"])
+async def test_a_kill_at_any_step_leaves_the_bytes_whole_in_one_place_or_the_other(
+    direction: str, root, disk, push, make_image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RELIABILITY 3.1: a name is given after its bytes are safe, taken away after the other name is."""
+    image = make_image(LAYERS[0])
+    before, after = ("ACTIVE", "ARCHIVED") if direction == "in" else ("ARCHIVED", "ACTIVE")
+    async with archived(root, disk) as store:
+        await push.image(store, root.ours, image)
+    step, was_killed = 0, True
+    while was_killed:
+        async with archived(root, disk) as store:
+            await turn(store, root.ours, image, before)
+            await archivist(store).work()
+            assert await is_in_archive(store, disk) == (before == "ARCHIVED")
+            await turn(store, root.ours, image, after)
+            job = archivist(store)
+            await asyncio.to_thread(store.archiving.archive.clear)
+            job._is_clear = True
+            was_killed = False
+            with killed_at(step, monkeypatch) as done:
+                try:
+                    await job.work()
+                except Killed:
+                    was_killed = True
+            assert await stored(store) == LAYERS[0], done
+        async with archived(root, disk, rebuilt=True) as store:
+            assert await stored(store) == LAYERS[0], done
+            assert store.index.blob(FIRST) is not None, done
+            await archivist(store).work()
+            assert await is_in_archive(store, disk) == (after == "ARCHIVED"), done
+            assert len(on(disk)) == (after == "ARCHIVED"), done
+            assert await faults(store) == []
+        step += 1
+    assert step > 6, "the steps of a move were counted"
+
+
+async def test_a_link_that_a_power_cut_has_emptied_is_made_again(root, disk, push, make_image) -> None:
+    """Some filesystems write the text of a long link later than its name."""
+    image = make_image(LAYERS[0])
+    async with archived(root, disk) as store:
+        await push.image(store, root.ours, image)
+        await turn(store, root.ours, image, "ARCHIVED")
+        await archivist(store).work()
+        path = store.files.path(FIRST)
+        path.unlink()
+        path.symlink_to("nowhere")
+        await archivist(store).work()
+        assert await is_in_archive(store, disk)
+
+
+async def test_wrong_bytes_are_not_moved(root, disk, push, make_image) -> None:
+    """They are the scrub's to find: the archive has what its names say."""
+    image = make_image(LAYERS[0])
+    async with archived(root, disk) as store:
+        await push.image(store, root.ours, image)
+        await turn(store, root.ours, image, "ARCHIVED")
+        store.files.path(FIRST).write_bytes(LAYERS[1])
+        assert await archivist(store).work() == Moved()
+        assert on(disk) == {}
+
+
+async def test_the_job_counts_what_it_moves_and_tells_how_the_disk_is(root, disk, push, make_image) -> None:
+    """Issue 5, section 4: disk."""
+    image = make_image(LAYERS[0])
+    before = telemetry.readings(telemetry.ARCHIVE_MOVED, "_total").get(("in",), 0.0)
+    async with archived(root, disk) as store:
+        await push.image(store, root.ours, image)
+        await turn(store, root.ours, image, "ARCHIVED")
+        job = archivist(store)
+        assert await job.look()
+        assert telemetry.readings(telemetry.ARCHIVE_MOVED, "_total")["in",] == before + 100_000
+        assert telemetry.reading(telemetry.ARCHIVE_SIZE) > telemetry.reading(telemetry.ARCHIVE_FREE) > 0
+        await asyncio.to_thread(shutil.rmtree, disk)
+        assert not await job.look()
+        assert telemetry.reading(telemetry.ARCHIVE_AWAY) == 1
