@@ -6,7 +6,8 @@ It looks at everything each time, and so puts right what a crash has left.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Literal
@@ -18,17 +19,19 @@ from mirror.store.archiving import Archiving
 
 LOOK_EVERY_S: Final = 60.0  # whether the disk is there, and whether anything has changed
 WALK_EVERY_S: Final = 86_400.0  # although nothing has: a disk that is left alone may rest
+ROUND_S_MAX: Final = 1_200.0  # in either direction: who waits for room, or looks at the job, is not kept for a day
 PAGE_MAX: Final = 500  # blobs of one question
 PAGE_PAUSE_S: Final = 0.05  # a million blobs take some minutes
 
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What a round did: bytes put into the archive and brought back, and whether there was no room for more."""
+    """What a round did: bytes put into the archive and brought back, and whether room or time was too short for more."""
 
     put: int = 0
     brought: int = 0
     is_full: bool = False
+    is_late: bool = False
 
 
 class Archivist:
@@ -64,7 +67,7 @@ class Archivist:
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def look(self) -> bool:
-        """Do what is to be done, if anything may be; tell whether all could be."""
+        """Do what is to be done, if anything may be; tell whether nothing keeps it from that."""
         is_here = await asyncio.to_thread(self._archive.attach)
         free, size = await asyncio.to_thread(self._archive.room)
         telemetry.ARCHIVE_AWAY.set(not is_here)
@@ -75,7 +78,8 @@ class Archivist:
             moved = await self.work()
             if moved.is_full:
                 return False
-            self._done, self._done_at = seq, now
+            if not moved.is_late:
+                self._done, self._done_at = seq, now
         return is_here
 
     async def work(self) -> Moved:
@@ -89,28 +93,33 @@ class Archivist:
             await asyncio.to_thread(self._archive.clear)
             self._is_clear = True
         # Each of the two makes room for the other.
-        put, is_full = await self._move(self._put_away(), "in")
-        brought, is_full_too = await self._move(self._look_at_archive(), "out")
-        moved = Moved(put, brought, is_full or is_full_too)
-        if moved != Moved():
-            telemetry.log.info("bytes moved", archived=put, restored=brought)
+        put = await self._move(self._put_away(), "in")
+        brought = await self._move(self._look_at_archive(), "out")
+        moved = Moved(put.put, brought.brought, put.is_full or brought.is_full, put.is_late or brought.is_late)
+        if moved.put or moved.brought:
+            telemetry.log.info("bytes moved", archived=moved.put, restored=moved.brought)
         if self._archive.root is None and await asyncio.to_thread(lambda: next(self._archive.scan(), None)) is None:
             await asyncio.to_thread(self._archive.close)
         return moved
 
-    async def _move(self, sizes: AsyncIterator[int], direction: Literal["in", "out"]) -> tuple[int, bool]:
-        """Count the bytes that are moved, until there is no room for more; tell whether that was so."""
-        total = 0
-        try:
-            async for size in sizes:
-                telemetry.ARCHIVE_MOVED.labels(direction).inc(size)
-                total += size
-        except StorageFull as error:
-            telemetry.log.warning("bytes not moved", reason=str(error))
-            return total, True
-        return total, False
+    async def _move(self, sizes: AsyncGenerator[int], direction: Literal["in", "out"]) -> Moved:
+        """Count the bytes that are moved, until there is no room for more, or no time."""
+        total, is_full, is_late, until = 0, False, False, time.monotonic() + ROUND_S_MAX
+        async with aclosing(sizes):
+            try:
+                async for size in sizes:
+                    telemetry.ARCHIVE_MOVED.labels(direction).inc(size)
+                    total += size
+                    is_late = time.monotonic() > until
+                    if is_late:
+                        break
+            except StorageFull as error:
+                is_full = True
+                telemetry.log.warning("bytes not moved", reason=str(error))
+        put, brought = (total, 0) if direction == "in" else (0, total)
+        return Moved(put, brought, is_full, is_late)
 
-    async def _put_away(self) -> AsyncIterator[int]:
+    async def _put_away(self) -> AsyncGenerator[int]:
         """Move what belongs into the archive; yield the bytes of each blob."""
         page = await self._archiving.page() if self._archive.root is not None else None
         while page is not None:
@@ -123,7 +132,7 @@ class Archivist:
             await asyncio.sleep(self._page_pause_s)
             page = await self._archiving.page(page.last)
 
-    async def _look_at_archive(self) -> AsyncIterator[int]:
+    async def _look_at_archive(self) -> AsyncGenerator[int]:
         """Put right what is not as it should be, and bring back what is needed; yield the bytes of each blob."""
         found = self._archive.scan()
         while page := await asyncio.to_thread(lambda: list(islice(found, PAGE_MAX))):

@@ -389,3 +389,32 @@ def test_a_fault_of_a_quota_is_named(write: Write, old: str, new: str, fault: st
     """README, bad input: every fault with its line and key."""
     assert QUOTAS.count(old) == 1
     assert any(fault in found for found in faults(write(QUOTAS.replace(old, new))))
+
+
+def test_an_archive_is_a_directory_of_its_own_beside_the_file(write: Write, tmp_path: Path) -> None:
+    """Issue 5, section 1: `[storage] archive_root`; relative paths start at the file."""
+    (tmp_path / "cold").mkdir()
+    settings = load(write("[storage]\nroot = 'data'\narchive_root = 'cold'"))
+    assert settings.storage.archive_root == str(tmp_path / "cold")
+    assert load(write("[storage]\nroot = 'data'")).storage.archive_root == ""
+
+
+@pytest.mark.parametrize("place", ["data", "data/cold", "."])
+def test_an_archive_within_the_store_or_around_it_is_refused(place: str, write: Write, tmp_path: Path) -> None:
+    """The archive's files would be taken for the store's, or the store's for the archive's."""
+    path = write(f"[storage]\nroot = 'data'\narchive_root = '{place}'")
+    [fault] = faults(path)
+    assert fault.startswith("3: storage.archive_root: ")
+    assert fault.endswith(f"and the storage root {tmp_path / 'data'} must not be one within the other")
+
+
+def test_an_archive_that_cannot_be_written_is_refused_unless_it_was_in_use(write: Write, tmp_path: Path) -> None:
+    """A disk that is away keeps no node from starting; a path that never was an archive is a slip."""
+    path = write("[storage]\nroot = 'data'\narchive_root = 'cold'")
+    assert faults(path) == [f"3: storage.archive_root: {tmp_path / 'cold'} is not a directory that can be written"]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "archive").symlink_to(tmp_path / "cold" / "mirror-1")
+    assert load(path).storage.archive_root == str(tmp_path / "cold")
+    assert load(path, data=tmp_path / "data").storage.root == tmp_path / "data"
+    [fault] = faults(path, data=tmp_path / "elsewhere")
+    assert "is not a directory that can be written" in fault

@@ -5,6 +5,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from stores import opened
 
 from mirror.node import probes as module
-from mirror.node.probes import FULL, Probes
+from mirror.node.probes import AWAY, FULL, Probes
 from mirror.node.tasks import Tasks
 from mirror.store.store import Store
 from mirror.web.ops import Readiness
@@ -106,6 +107,21 @@ async def test_a_full_disk_is_told_and_no_reason_to_take_the_node_out(tmp_path: 
             assert await probes.look() == WELL
         finally:
             await asyncio.to_thread(subprocess.run, ["umount", str(writes)], check=True)
+
+
+@pytest.mark.usefixtures("nothing_is_kept")
+async def test_an_archive_that_is_away_or_hangs_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Issue 5, section 1: what is not in the archive is served; a restart would not mount its disk."""
+    async with probed(tmp_path) as (store, probes):
+        (tmp_path / "archive").symlink_to(tmp_path / "nowhere")
+        assert await probes.look() == Readiness((), (f"archive: {AWAY}",))
+        hang = threading.Event()
+        monkeypatch.setattr(module, "PROBE_S_MAX", 0.05)
+        monkeypatch.setattr(type(store.files), "archive_is_here", lambda _: hang.wait(WAIT_S_MAX))
+        try:
+            assert await probes.look() == Readiness((), ("archive: no answer within 0.05 s",))
+        finally:
+            hang.set()
 
 
 async def test_what_was_found_holds_for_a_moment_but_a_stop_is_said_at_once(tmp_path: Path) -> None:

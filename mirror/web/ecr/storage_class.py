@@ -1,9 +1,9 @@
 """UpdateImageStorageClass: images put into the archive, and out of it.
 
-Source: ECR guide, "Archiving an image"; ECR.md 2.9. Here the archive is the same disk: an archived image is kept and
-not served, and a restore takes no time. The answer to a restore is ACTIVATING all the same, which clients wait on, and
-the next description says ACTIVE. Not archived are the parts of a list (the list would be broken) and what a repository
-caches (the next pull would bring it back).
+Source: ECR guide, "Archiving an image"; ECR.md 2.9. An archived image is kept and not served. A restore takes no time,
+also where `[storage] archive_root` has its bytes: they are served from there until they are back. Its answer is
+ACTIVATING all the same, which clients wait on, and the next description says ACTIVE. Not archived are the parts of a
+list (the list would be broken) and what a repository caches (the next pull would bring it back).
 """
 
 import time

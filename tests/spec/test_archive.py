@@ -1,0 +1,134 @@
+"""Archived images of a whole node with a disk for them: refused, moved, served again at once, and brought back."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from accounts import ADMIN, Client, Town, populated
+from command_line import asked
+from pushing import ask, image_manifest, push_blob, put_manifest, sha256
+from waiting import until
+
+from mirror.node import probes
+
+NAME = "team/app"
+LAYER = Random(8).randbytes(300_000)
+
+
+@pytest.fixture
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The archive's disk, which the node looks at often."""
+    monkeypatch.setattr("mirror.jobs.archive.LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(probes, "FOUND_HOLDS_S", 0.0)
+    path = tmp_path / "disk"
+    path.mkdir()
+    return path
+
+
+@asynccontextmanager
+async def town_with(root: Path, disk: Path) -> AsyncIterator[Town]:
+    async with populated(root, cache={"archive_root": str(disk)}) as town:
+        yield town
+
+
+async def push(client: Client) -> bytes:
+    manifest = image_manifest(b'{"of": "us"}', [LAYER])
+    for blob in (b'{"of": "us"}', LAYER):
+        await push_blob(client, NAME, blob)
+    status, _, body = await put_manifest(client, NAME, "v1", manifest)
+    assert status == 201, body
+    return manifest
+
+
+async def turn(town: Town, target: str) -> None:
+    asked_for = {"repositoryName": NAME, "imageId": {"imageTag": "v1"}, "targetStorageClass": target}
+    status, answer = await town.call(ADMIN, "ecr", "UpdateImageStorageClass", **asked_for)
+    assert status == 200, answer
+
+
+async def pulled(client: Client) -> tuple[int, Any]:
+    """Pull the image as clients do; return the status of the first answer that is not 200, or the layer."""
+    for path in ("manifests/v1", f"blobs/{sha256(LAYER)}"):
+        status, _, body = await ask(client, "GET", f"/v2/{NAME}/{path}")
+        if status != 200:
+            return status, None
+    return 200, body
+
+
+async def facts(root: Path) -> list[str]:
+    """What `mirror status` says before its tables."""
+    return (await asked(root / "store", "status")).stdout.split("\n\n")[0].splitlines()
+
+
+def on(disk: Path) -> set[bytes]:
+    return {path.read_bytes() for path in disk.rglob("*") if path.is_file()}
+
+
+async def until_there(disk: Path, *blobs: bytes) -> None:
+    async def look() -> bool:
+        return on(disk) == set(blobs)
+
+    await until(look)
+
+
+async def test_an_archived_image_moves_is_refused_and_is_pulled_as_soon_as_it_is_restored(
+    tmp_path: Path, disk: Path
+) -> None:
+    """Issue 5, section 1: not pullable until restored; the bytes move to archive_root, and back behind the restore."""
+    async with town_with(tmp_path, disk) as town:
+        client = town.client(ADMIN)
+        await push(client)
+        await turn(town, "ARCHIVE")
+        assert await pulled(client) == (404, None)
+        await until_there(disk, LAYER)
+        status = json.loads((await asked(tmp_path / "store", "status", "--json")).stdout)
+        assert (status["archive"] > 0, status["archiveAway"]) == (True, False)
+        shown = dict(line.split("\t")[:2] for line in (await facts(tmp_path)) if "\t" in line)
+        assert " free of " in shown["archive"]
+        await turn(town, "STANDARD")
+        assert await pulled(client) == (200, LAYER)
+        await until_there(disk)
+        assert await pulled(client) == (200, LAYER)
+        found = await asked(tmp_path / "store", "verify")
+        assert found.exit_code == 0, found.output
+
+
+async def test_an_archived_image_is_restored_by_a_push(tmp_path: Path, disk: Path) -> None:
+    """ECR.md 2.9: a push of the same image activates it at once."""
+    async with town_with(tmp_path, disk) as town:
+        client = town.client(ADMIN)
+        manifest = await push(client)
+        await turn(town, "ARCHIVE")
+        await until_there(disk, LAYER)
+        assert (await put_manifest(client, NAME, "v1", manifest))[0] == 201
+        assert await pulled(client) == (200, LAYER)
+        await until_there(disk)
+
+
+async def test_a_disk_that_is_away_is_a_warning_and_its_bytes_are_back_with_it(tmp_path: Path, disk: Path) -> None:
+    """RELIABILITY section 4: the node serves on; what it cannot reach is 503, not 404, and never taken for lost."""
+    async with town_with(tmp_path, disk) as town:
+        client = town.client(ADMIN)
+        await push(client)
+        await turn(town, "ARCHIVE")
+        await until_there(disk, LAYER)
+    away = disk.rename(tmp_path / "away")
+    async with town_with(tmp_path, disk) as town:
+        client = town.client(ADMIN)
+        status, _, body = await town.node.fetch("/readyz")
+        assert (status, body.decode()) == (200, f"ok\narchive: {probes.AWAY}\n")
+        await turn(town, "STANDARD")
+        assert await pulled(client) == (503, None)
+        assert (await ask(client, "HEAD", f"/v2/{NAME}/blobs/{sha256(LAYER)}"))[0] == 503
+        _, _, metrics = await town.node.fetch("/metrics")
+        assert b"mirror_archive_away 1.0" in metrics
+        found = await asked(tmp_path / "store", "verify")
+        assert found.exit_code == 0, found.output
+        away.rename(disk)
+        await until_there(disk)
+        assert await pulled(client) == (200, LAYER)
+        assert (await town.node.fetch("/readyz"))[2] == b"ok\n"
