@@ -26,7 +26,7 @@ PAGE_PAUSE_S: Final = 0.05  # a million blobs take some minutes
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What a round did: bytes put into the archive and brought back, and whether room or time was too short for more."""
+    """What a round did: bytes put into the archive and brought back, and whether room or time were too short."""
 
     put: int = 0
     brought: int = 0
