@@ -81,7 +81,7 @@ class EvictionRows:
             found = [await _evict(entry, image.repository, image.digest, at) for image in images]
             return list(dict.fromkeys(digest for digests in found for digest in digests))
 
-        return await self._ledger.commit(let_go)
+        return await self._ledger.commit(let_go, frees=True)
 
 
 async def _evict(entry: Entry, repository: Repository, digest: Digest, at: float) -> list[Digest]:

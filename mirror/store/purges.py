@@ -70,11 +70,11 @@ class Purges:
 
     async def purge(self, repository: Repository, reference: Reference, at: float) -> Gone:
         """Take a tag out of a repository, and with its last tag the image; or an image with all its tags."""
-        return await self._ledger.commit(lambda entry: _purge(entry, repository, reference, at))
+        return await self._ledger.commit(lambda entry: _purge(entry, repository, reference, at), frees=True)
 
     async def purge_some(self, repository: Repository, at: float) -> Gone | None:
         """Take some of all that a repository has out of it; None when nothing was left."""
-        return await self._ledger.commit(lambda entry: _purge_some(entry, repository, at))
+        return await self._ledger.commit(lambda entry: _purge_some(entry, repository, at), frees=True)
 
 
 async def _purge(entry: Entry, repository: Repository, reference: Reference, at: float) -> Gone:
