@@ -49,7 +49,7 @@ class Outcome:
 
 
 def crowd(port: int, path: str, fast: int, slow: int, seconds_max: float) -> Outcome:
-    """Let all ask at once; return when the fast have it whole, or the time is over. Who is cut off is an error."""
+    """Let all ask at once; return when the fast have it whole, or the time is over. Errors: refused or cut off."""
     begin = time.perf_counter()
     readers = [Reader(_line(port, is_slow), is_slow) for is_slow in (False,) * fast + (True,) * slow]
     for reader in readers:

@@ -205,8 +205,7 @@ class Town:
     async def redeclare(self, people: Iterable[Person]) -> None:
         """Make `people` all that the file declares, as the operator does: write it, and reload."""
         declare(self.folder, people)
-        house = self.house
-        await self.node.node._declare(house.known)
+        await self.node.node._reload.run(self.house, "")
 
     async def settle(self, person: Person) -> Person:
         """Make a user as IAM's API does: unlike declared ones they can be changed and deleted by it."""

@@ -30,10 +30,12 @@ from mirror.registry.syncing import Syncs
 from mirror.rules.destinations import DestinationRule
 from mirror.rules.hosts import Hosts
 from mirror.rules.routing import Routing
+from mirror.store.snapshot import Snapshots
 from mirror.store.store import Store
 from mirror.web.admin_socket import NAME, open_socket
 from mirror.web.administration import (
     Administration,
+    BackupDesk,
     CollectionDesk,
     LifecycleDesk,
     PeopleDesk,
@@ -113,7 +115,8 @@ async def administered(root: Path) -> AsyncIterator[Administered]:
                 ReplicationDesk(store.replications, _backfills(store)),
                 SyncDesk(syncs),
                 LifecycleDesk(nothing, _repositories(store)),
-                CollectionDesk(Collector(store.collection, store.files)),
+                CollectionDesk(Collector(store.collection, store.files, store.space)),
+                BackupDesk(Snapshots(root)),
             ),
             audit,
             bodies,

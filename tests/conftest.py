@@ -16,7 +16,7 @@ from mirror import telemetry
 MAY_BLOCK = (
     ("mirror/store/store.py", "open"),
     ("mirror/store/database.py", "_bring_up_to_date"),
-    ("mirror/node/node.py", "_tls_context"),
+    ("mirror/node/certificate.py", "tls_context"),
 )
 
 

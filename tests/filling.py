@@ -20,6 +20,7 @@ from mirror.oci.errors import RegistryError
 from mirror.oci.names import Repository
 from mirror.registry.fill import Fill
 from mirror.registry.pacing import Pace
+from mirror.store.space import Space
 from mirror.store.sparse import SparseFile
 from mirror.upstream.body import BlobBody
 
@@ -82,7 +83,7 @@ class Work:
     def begin(
         self, source: Source, *, size: int | None = len(DATA), pace: Pace | None = None
     ) -> tuple[Fill, "asyncio.Task[None]"]:
-        fill = Fill(DIGEST, size, source, self.staged(), self.spawn, pace)
+        fill = Fill(DIGEST, size, source, self.staged(), self.spawn, Space(self._path.parent), pace)
         return fill, self.spawn(self._run(fill), "fill")
 
     async def _run(self, fill: Fill) -> None:

@@ -97,6 +97,7 @@ async def running(
     clocks: Limits | None = None,
     home: Home = OPEN,
     port: int = 0,
+    drain_s: float = 30.0,
     cache: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> AsyncIterator[RunningNode]:
@@ -106,7 +107,7 @@ async def running(
     those of its upstreams, for tests that run into them.
     """
     settings = Settings(
-        server=Server(listen=(Listen("127.0.0.1", port),), public_url=public_url),
+        server=Server(listen=(Listen("127.0.0.1", port),), public_url=public_url, drain_s=drain_s),
         storage=Storage(root, **cache or {}),
         access=Access(anonymous),
         log=Log(access=access_log),

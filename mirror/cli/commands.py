@@ -1,23 +1,32 @@
 """The commands and their options. What they do is elsewhere; here they are said, read and answered."""
 
+import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
 
 from mirror import __version__, telemetry
+from mirror.cli.backup import backup, restore
 from mirror.cli.collect import collect
 from mirror.cli.failures import said_plainly
 from mirror.cli.iam import iam
 from mirror.cli.image import image
+from mirror.cli.offline import offline
 from mirror.cli.options import config_option, data_option
 from mirror.cli.places import settings_of, store_of
 from mirror.cli.progress import Bars
+from mirror.cli.purge import purge
 from mirror.cli.replication import replication
 from mirror.cli.repo import repo
 from mirror.cli.secret import secret
+from mirror.cli.status import status
 from mirror.cli.sync import sync, warm
+from mirror.cli.top import top
+from mirror.cli.verify import verify
 from mirror.config import load
+from mirror.config.credentials import directory_of
 from mirror.config.identities import load_identities
 
 
@@ -31,14 +40,19 @@ def main() -> None:
       mirror serve                                   mirror the public registries on 127.0.0.1:5000
       mirror serve --listen 0.0.0.0:5000 --data /srv/mirror
       mirror check --config /etc/mirror/mirror.toml  name every fault of a configuration
-      mirror verify --repair                         re-read every stored byte
+      mirror verify --repair                         re-read every stored byte, heal what is damaged
       mirror repo create team/app                    make a repository to push to
       mirror iam create-user ci                      make a user; mirror iam --help tells the rest
       mirror warm docker.io/library/alpine:3.20      fetch an image before anybody asks
+      mirror backup /mnt/backup/mirror               all that the node holds, while it serves
+      mirror status                                  how the node stands; mirror top shows it live
+      mirror offline                                 what is servable with no network
     """
 
 
-for group in (iam, repo, image, secret, replication, sync, warm, collect):
+_GROUPS = (iam, repo, image, secret, replication, sync)
+_ALONE = (warm, collect, backup, restore, status, top, offline, purge, verify)
+for group in (*_GROUPS, *_ALONE):
     main.add_command(group)
 
 
@@ -53,7 +67,7 @@ for group in (iam, repo, image, secret, replication, sync, warm, collect):
 )
 @data_option
 def serve(config: Path | None, listen: tuple[str, ...], data: Path | None) -> None:
-    """Run the node until SIGTERM or SIGINT.
+    """Run the node until SIGTERM or SIGINT; SIGHUP reads the configuration again.
 
     \b
     Examples:
@@ -62,11 +76,12 @@ def serve(config: Path | None, listen: tuple[str, ...], data: Path | None) -> No
       mirror serve --listen 127.0.0.1:5000 --listen unix:/run/mirror/mirror.sock
     """
     with said_plainly():
-        settings = settings_of(config, listen, data)
+        read = partial(settings_of, config, listen, data)
+        settings = read()
         from mirror import node
 
         telemetry.start_logging(settings.log.level, settings.log.format)
-        sys.exit(node.run(settings))
+        sys.exit(node.run(settings, read))
 
 
 @main.command(short_help="Name every fault of a configuration.")
@@ -81,9 +96,10 @@ def check(config: Path | None) -> None:
     if config is None:
         raise click.UsageError("name the file with --config FILE or MIRROR_CONFIG")
     with said_plainly():
-        settings = load(config)
+        credentials = directory_of(os.environ)
+        settings = load(config, credentials=credentials)
         if settings.iam.file:
-            _, warnings = load_identities(Path(settings.iam.file))
+            _, warnings = load_identities(Path(settings.iam.file), credentials)
             for warning in warnings:
                 click.echo(f"{warning} (a warning)", err=True)
     upstreams = len(settings.upstreams)
@@ -107,25 +123,3 @@ def reindex(config: Path | None, data: Path | None) -> None:
         telemetry.start_logging("warning", "console")
         node.reindex(settings, bars.progress)
         bars.report("the index is complete")
-
-
-@main.command(short_help="Compare every stored byte with its digest.")
-@config_option
-@data_option
-@click.option("--repair", is_flag=True, help="Set damaged files aside and mend the index: they are fetched anew.")
-def verify(config: Path | None, data: Path | None, repair: bool) -> None:
-    """Read every stored byte and compare it with its digest; exit 1 if anything is wrong. The node must not be running.
-
-    \b
-    Examples:
-      mirror verify --data /var/lib/mirror
-      mirror verify --repair
-    """
-    with said_plainly(), Bars() as bars:
-        settings = store_of(config, data)
-        from mirror import node
-
-        telemetry.start_logging("warning", "console")
-        faults = node.verify(settings, repair, bars.report, bars.progress)
-        bars.report(f"{faults} fault{'' if faults == 1 else 's'}" + (" repaired" if faults and repair else ""))
-    sys.exit(1 if faults and not repair else 0)

@@ -98,7 +98,7 @@ def administering(command: Callable[..., None]) -> Callable[..., None]:
 def password_of(file: TextIO | None, prompt: str) -> str:
     """Read a password: the first line of `file`, or what is typed twice without being shown."""
     if file is None:
-        if not _is_terminal(sys.stdin):
+        if not is_terminal(sys.stdin):
             raise click.UsageError(
                 "there is no terminal to type a password at: --password-file FILE reads it, - from stdin"
             )
@@ -110,7 +110,8 @@ def password_of(file: TextIO | None, prompt: str) -> str:
     return password
 
 
-def _is_terminal(file: TextIO) -> bool:
+def is_terminal(file: TextIO) -> bool:
+    """Tell whether a person is at the other end."""
     return file.isatty()
 
 

@@ -9,6 +9,7 @@ from mirror.cli.desk import Desk, administering, moment
 from mirror.cli.options import public_option
 from mirror.cli.repo import facts, service_of
 from mirror.cli.socket import Refused
+from mirror.cli.why import why
 
 _DIGEST: Final = re.compile(r"[a-z0-9+._-]+:[0-9a-fA-F]{32,}")
 
@@ -21,8 +22,12 @@ def image() -> None:
     Examples:
       mirror image list team/app
       mirror image show team/app:v1
+      mirror image why docker.io/library/alpine:3.20
       mirror image delete team/app@sha256:...
     """
+
+
+image.add_command(why)
 
 
 @image.command("list")

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from mirror.config import Settings, load
+from mirror.config.credentials import directory_of
 from mirror.store.disk import BLOBS
 
 
@@ -15,7 +16,8 @@ def settings_of(config: Path | None, listen: Sequence[str], data: Path | None) -
     """Read the settings; without a file and a directory, data goes to a directory of the user's own."""
     if config is None and data is None:
         data = user_data()
-    return load(config, listen=listen, data=data.absolute() if data else None)
+    given = data.absolute() if data else None
+    return load(config, listen=listen, data=given, credentials=directory_of(os.environ))
 
 
 def store_of(config: Path | None, data: Path | None) -> Settings:

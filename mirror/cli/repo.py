@@ -55,6 +55,26 @@ def show(desk: Desk, name: str, public: bool) -> None:
     desk.table(found, ("KEY", "VALUE"), facts(found["repositories"][0]))
 
 
+@repo.command("stats")
+@click.argument("name")
+@public_option
+@administering
+def stats(desk: Desk, name: str, public: bool) -> None:
+    """Say how much a repository is used: pulls, images, bytes, and which images were pulled last.
+
+    \b
+    Example:
+      mirror repo stats team/app
+    """
+    found = desk.ask(lambda node: node.own("view", "usage", repository=name, public=public))
+    told = [(key, value) for key, value in facts(dict(found)) if key != "latest"]
+    desk.table(found, ("KEY", "VALUE"), told)
+    if found["latest"] and not desk.as_json:
+        click.echo()
+        rows = ((moment(one["pulledAt"]), one["tags"], one["digest"]) for one in found["latest"])
+        desk.table(found, ("PULLED", "TAGS", "DIGEST"), rows)
+
+
 @repo.command("create")
 @click.argument("name")
 @click.option(

@@ -11,9 +11,11 @@ from mirror.oci.errors import NameInvalid
 from mirror.oci.names import parse_name
 from mirror.registry.events import TYPES
 from mirror.rules.destinations import DestinationRule
+from mirror.rules.quotas import QuotaRule
 from mirror.rules.routing import UpstreamRule
 from mirror.rules.syncing import SyncRule
 
+DRAIN_S_MAX: Final = 3_600.0  # a machine that shuts down does not wait longer for anybody
 WORKERS_MAX: Final = 64  # of one place: more are no faster, and are called abuse there
 
 T = TypeVar("T")
@@ -28,6 +30,7 @@ def across(settings: Settings, faults: Faults) -> None:
     _each("region", settings.regions, lambda one, others: _region(one, others, own), faults)
     _each("destination", settings.destinations, _destination, faults)
     _each("sync", settings.syncs, _sync, faults)
+    _each("quota", settings.quotas, _quota, faults)
     _each("webhook", settings.webhooks, _webhook, faults)
     _each("upstream", settings.upstreams, _upstream, faults)
 
@@ -43,6 +46,8 @@ def _server(server: Server) -> Found:
     for number, address in enumerate(server.listen):
         if address in server.listen[:number] and address.port:
             yield "listen", f"{address} stands there twice"
+    if server.drain_s > DRAIN_S_MAX:
+        yield "drain_s", f"{server.drain_s:g} seconds: a stop may take {DRAIN_S_MAX:g} at most"
     certificate, key = server.tls.certificate, server.tls.key
     if bool(certificate) != bool(key):
         yield "tls", "certificate and key are wanted, both or neither"
@@ -89,6 +94,14 @@ def _sync(rule: SyncRule, others: Sequence[SyncRule]) -> Found:
     for image in rule.images:
         if "*" in image or image.startswith("!"):
             yield "images", f"{image!r} is a pattern: those are for repositories and tags"
+
+
+def _quota(rule: QuotaRule, others: Sequence[QuotaRule]) -> Found:
+    if not rule.bytes_max and not rule.images_max:
+        yield "bytes_max", "is required, or images_max"
+    for number, other in enumerate(others):
+        if (rule.account, rule.repositories) == (other.account, other.repositories):
+            yield "repositories", f"quota[{number}] is for the same: put both limits into one"
 
 
 def _named_once(table: str, name: str, others: Sequence[str]) -> Found:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mirror.aws.arns import policy_arn
+from mirror.config.credentials import DIRECTORY, place_of
 from mirror.config.faults import Fault, Faults, nearest
 from mirror.config.identity_rows import Row
 from mirror.config.read import document_of
@@ -53,10 +54,13 @@ _INLINE_KEYS: Final = frozenset({"name", "document"})
 _ROOT_HAS: Final = "the account itself has no {}: root may do everything, and logs in by access key"
 
 
-def load_identities(path: Path) -> tuple[Declared, tuple[Fault, ...]]:
-    """Read what `path` declares, and warnings about it. Raises ConfigInvalid with every fault found."""
+def load_identities(path: Path, credentials: Path = DIRECTORY) -> tuple[Declared, tuple[Fault, ...]]:
+    """Read what `path` declares, and warnings about it. Raises ConfigInvalid with every fault found.
+
+    Secrets are in files relative to `path`, or, `credential:NAME`, in `credentials`.
+    """
     document, faults = document_of(path)
-    reader = _Reader(faults, Faults(str(path), faults.lines), path.absolute().parent)
+    reader = _Reader(faults, Faults(str(path), faults.lines), path.absolute().parent, credentials)
     declared = reader.declared(document)
     faults.raise_any()
     return declared, tuple(sorted(reader.warnings.found))
@@ -67,6 +71,7 @@ class _Reader:
     faults: Faults
     warnings: Faults
     base: Path
+    credentials: Path
 
     def declared(self, document: Mapping[str, Any]) -> Declared:
         for word in document:
@@ -165,7 +170,11 @@ class _Reader:
         name = row.text(key, required=True)
         if not name:
             return ""
-        path = self.base / name
+        try:
+            path = place_of(name, self.base, self.credentials)
+        except ValueError as error:
+            row.wrong(key, str(error))
+            return ""
         try:
             with path.open("rb") as file:
                 mode = path.stat().st_mode

@@ -8,22 +8,26 @@ from pathlib import Path
 from typing import Any, Final
 
 from mirror.config import checks
+from mirror.config.credentials import DIRECTORY
 from mirror.config.faults import ConfigInvalid, Fault, Faults
 from mirror.config.places import places
-from mirror.config.settings import Listen, Server, Settings, Storage, parse_listen
+from mirror.config.settings import Listen, Settings, parse_listen
 from mirror.config.tables import Reader
 
 FILE_BYTES_MAX: Final = 1024 * 1024  # thousands of upstreams; anything larger is not a configuration
 _AT: Final = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
 
-def load(path: Path | None, *, listen: Sequence[str] = (), data: Path | None = None) -> Settings:
+def load(
+    path: Path | None, *, listen: Sequence[str] = (), data: Path | None = None, credentials: Path = DIRECTORY
+) -> Settings:
     """Read the settings from `path`, or take the defaults; `listen` and `data`, from the command line, come first.
 
-    Relative paths in the file start at the file's own directory. Raises ConfigInvalid with every fault found.
+    Relative paths in the file start at the file's own directory; `credential:NAME` is a file in `credentials`. Raises
+    ConfigInvalid with every fault found.
     """
     document, faults = document_of(path) if path else ({}, Faults(""))
-    reader = Reader(faults, path.absolute().parent if path else Path())
+    reader = Reader(faults, path.absolute().parent if path else Path(), credentials)
     settings = reader.settings(document, has_file=path is not None)
     checks.across(settings, faults)
     addresses = _addresses(listen, faults)
@@ -34,9 +38,9 @@ def load(path: Path | None, *, listen: Sequence[str] = (), data: Path | None = N
 def _overridden(settings: Settings, addresses: tuple[Listen, ...], data: Path | None) -> Settings:
     server, storage = settings.server, settings.storage
     if addresses:
-        server = Server(addresses, server.public_url, server.tls)
+        server = replace(server, listen=addresses)
     if data is not None:
-        storage = Storage(data)
+        storage = replace(storage, root=data)
     return replace(settings, server=server, storage=storage)
 
 

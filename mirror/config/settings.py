@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from mirror.oci.names import Registry
 from mirror.rules.destinations import WORKERS, DestinationRule
+from mirror.rules.quotas import QuotaRule
 from mirror.rules.routing import UpstreamRule
 from mirror.rules.syncing import SyncRule
 from mirror.telemetry import LogFormat, LogLevel
@@ -24,6 +25,7 @@ PORT_MAX: Final = 65_535
 ACCOUNT_DEFAULT: Final = "000000000000"  # no real AWS account has this number
 ROOT_DEFAULT: Final = Path("/var/lib/mirror")  # the usual place of a service; a user's own node is given another
 FREE_BYTES_DEFAULT: Final = 1024**3
+SCRUB_BYTES_S_DEFAULT: Final = 10_000_000  # six terabytes a week; a tenth of what one slow disk reads
 _HOST_PORT: Final = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})")
 
 
@@ -68,6 +70,7 @@ class Server:
     listen: tuple[Listen, ...] = (Listen("127.0.0.1", 5000),)
     public_url: str = ""
     tls: Tls = Tls()
+    drain_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class Storage:
     cache_unused_s_max: float = 0.0
     free_bytes_min: int = FREE_BYTES_DEFAULT
     keep: tuple[str, ...] = ()
+    scrub_bytes_s: int = SCRUB_BYTES_S_DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +188,7 @@ class Settings:
     regions: tuple[Region, ...] = ()
     destinations: tuple[DestinationRule, ...] = ()
     syncs: tuple[SyncRule, ...] = ()
+    quotas: tuple[QuotaRule, ...] = ()
     upstreams: tuple[UpstreamRule, ...] = UPSTREAMS_DEFAULT
 
     @property

@@ -5,6 +5,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
+from mirror.config.credentials import place_of
 from mirror.config.faults import Faults, nearest
 from mirror.config.settings import (
     Access,
@@ -21,6 +22,7 @@ from mirror.config.settings import (
 )
 from mirror.config.words import KINDS, WORDS, said
 from mirror.rules.destinations import DestinationRule
+from mirror.rules.quotas import QuotaRule
 from mirror.rules.routing import UpstreamRule
 from mirror.rules.syncing import SyncRule
 
@@ -39,6 +41,7 @@ LISTS: Final[Mapping[str, type]] = {
     "region": Region,
     "destination": DestinationRule,
     "sync": SyncRule,
+    "quota": QuotaRule,
 }
 _FILES: Final = frozenset(
     {
@@ -56,6 +59,7 @@ class Reader:
 
     faults: Faults
     base: Path
+    credentials: Path
 
     def settings(self, document: Mapping[str, Any], *, has_file: bool) -> Settings:
         self._unknown(document, "", {*TABLES, *LISTS, "upstream"})
@@ -131,4 +135,4 @@ class Reader:
         value = KINDS[kind](raw)
         if key in WORDS:
             value = WORDS[key](value)
-        return type(value)(self.base / value) if key in _FILES and value else value
+        return type(value)(place_of(str(value), self.base, self.credentials)) if key in _FILES and value else value

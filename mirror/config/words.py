@@ -235,6 +235,8 @@ WORDS: Final[Mapping[str, Callable[[str], str]]] = {
     "sync.tags": pattern,
     "sync.platforms": platform,
     "sync.windows": window,
+    "quota.account": own_account,
+    "quota.repositories": pattern,
 }
 
 

@@ -6,7 +6,7 @@ were given up, files that a crash left without an entry. It is slow on purpose.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from itertools import islice
 from typing import Final
 
@@ -15,6 +15,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import RegistryError
 from mirror.store.collection import PAGE_MAX, Collection, Tally
 from mirror.store.files import Files
+from mirror.store.space import Space
 
 LOOK_EVERY_S: Final = 30.0  # for suspects whose grace time is over
 WALK_EVERY_S: Final = 86_400.0
@@ -29,11 +30,13 @@ class Collector:
         self,
         collection: Collection,
         files: Files,
+        space: Space,
         clock: Callable[[], float] = time.time,
         page_pause_s: float = PAGE_PAUSE_S,
     ) -> None:
         self._collection = collection
         self._files = files
+        self._space = space
         self._clock = clock
         self._page_pause_s = page_pause_s
 
@@ -41,19 +44,13 @@ class Collector:
         """Collect what is due every LOOK_EVERY_S."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            try:
-                await self.collect()
-            except (RegistryError, OSError) as error:
-                telemetry.log.warning("collection failed", reason=str(error))
+            await _told("collection", self.collect(), LOOK_EVERY_S)
 
     async def patrol(self) -> None:
         """Walk everything every WALK_EVERY_S."""
         await asyncio.sleep(WALK_AFTER_S)
         while True:
-            try:
-                await self.walk()
-            except (RegistryError, OSError) as error:
-                telemetry.log.warning("walk of blobs failed", reason=str(error))
+            await _told("walk of blobs", self.walk(), WALK_EVERY_S)
             await asyncio.sleep(WALK_EVERY_S)
 
     async def collect(self) -> Tally:
@@ -69,6 +66,7 @@ class Collector:
     async def take(self, digests: list[Digest], now: float) -> Tally:
         """Remove those of a batch of suspects that nobody needs, and count them."""
         gone = await self._collection.collect(digests, now)
+        self._space.look_again()
         telemetry.COLLECTED_BLOBS.inc(gone.blobs)
         telemetry.COLLECTED_BYTES.inc(gone.size)
         return gone
@@ -87,3 +85,15 @@ class Collector:
         while page := await asyncio.to_thread(lambda: [digest for digest, _ in islice(found, PAGE_MAX)]):
             await self._collection.look_at_files(page, self._clock())
             await asyncio.sleep(self._page_pause_s)
+
+
+async def _told(job: str, work: Awaitable[object], every_s: float) -> None:
+    """Do `work`, and tell when it ended and begins again; a fault of the disk is logged."""
+    failed = False
+    try:
+        await work
+    except (RegistryError, OSError) as error:
+        failed = True
+        telemetry.log.warning(f"{job} failed", reason=str(error))
+    now = time.time()
+    telemetry.job_ended(job, now, now + every_s, failed=failed)

@@ -89,10 +89,14 @@ class Evictor:
             except TimeoutError:
                 pass
             self._wake.clear()
+            failed = False
             try:
                 await self.evict()
             except (RegistryError, OSError) as error:
+                failed = True
                 telemetry.log.warning("eviction failed", reason=str(error))
+            now = time.time()
+            telemetry.job_ended("eviction", now, now + LOOK_EVERY_S, failed=failed)
 
     async def evict(self) -> Evicted:
         """Do once what `run` does; return what went. Raises RegistryError, OSError."""

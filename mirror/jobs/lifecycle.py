@@ -54,10 +54,14 @@ class LifecycleJob:
     async def run(self) -> None:
         """Run what is due, for ever. A fault of ours is logged and tried again."""
         while True:
+            failed = False
             try:
                 await self.look()
             except Exception:  # noqa: BLE001 - logged, and the next look finds what this one has not
+                failed = True
                 telemetry.log.exception("lifecycle policies not looked at")
+            now = time.time()
+            telemetry.job_ended("lifecycle", now, now + self._pace.look_s, failed=failed)
             await asyncio.sleep(self._pace.look_s)
 
     async def look(self) -> None:

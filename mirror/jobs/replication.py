@@ -97,6 +97,9 @@ class Replicator:
         while True:
             try:
                 await self._follow_rules()
+            except RegistryError as error:
+                telemetry.log.warning("replication put off", reason=error.message)
+                await asyncio.sleep(self._pace.broken_s)
             except Exception:  # noqa: BLE001 - logged, and the cursor has not moved
                 telemetry.log.exception("replication failed")
                 await asyncio.sleep(self._pace.broken_s)

@@ -18,11 +18,15 @@ class Uploads(Protocol):
 async def sweep(uploads: Uploads) -> None:
     """Sweep for ever."""
     while True:
+        failed = False
         try:
             swept = await uploads.sweep(time.time())
         except OSError as error:
+            failed = True
             telemetry.log.warning("sweep failed", reason=str(error))
         else:
             if swept:
                 telemetry.log.info("swept stale uploads and fills", count=len(swept))
+        now = time.time()
+        telemetry.job_ended("sweep", now, now + SWEEP_EVERY_S, failed=failed)
         await asyncio.sleep(SWEEP_EVERY_S)

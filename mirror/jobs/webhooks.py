@@ -103,6 +103,9 @@ class Webhook:
                 while True:
                     try:
                         await self._follow(session)
+                    except RegistryError as error:
+                        telemetry.log.warning("webhook put off", hook=self._hook.name, reason=error.message)
+                        await asyncio.sleep(min(BROKEN_S, self._pace.longest_s))
                     except Exception:  # noqa: BLE001 - logged, and what was not delivered is still in the log
                         telemetry.log.exception("webhook failed", hook=self._hook.name)
                         await asyncio.sleep(min(BROKEN_S, self._pace.longest_s))

@@ -2,7 +2,7 @@
 the environment.
 """
 
-from mirror.node.commands import administer, reindex, run, verify
+from mirror.node.commands import administer, reindex, restore, run
 from mirror.node.node import Node
 
-__all__ = ["Node", "administer", "reindex", "run", "verify"]
+__all__ = ["Node", "administer", "reindex", "restore", "run"]

@@ -11,6 +11,7 @@ from mirror.config.settings import Storage
 from mirror.jobs.collection import Collector
 from mirror.jobs.eviction import Evictor
 from mirror.node.identities import Known
+from mirror.node.peers import Peers
 from mirror.node.tasks import Tasks
 from mirror.oci.names import Registry
 from mirror.registry.audit import Audit
@@ -22,6 +23,7 @@ from mirror.registry.exclusions import Exclusions
 from mirror.registry.expiry import Expiry
 from mirror.registry.fills import Fills
 from mirror.registry.flights import Flights
+from mirror.registry.healing import Healing
 from mirror.registry.lifecycles import Lifecycles
 from mirror.registry.manifests import Manifests
 from mirror.registry.prefetch import Prefetch
@@ -31,16 +33,19 @@ from mirror.registry.pull_blobs import PullBlobs
 from mirror.registry.pull_times import PullTimes
 from mirror.registry.pullthrough import PullThrough
 from mirror.registry.push import Push
+from mirror.registry.quotas import Quotas
 from mirror.registry.replicas import Replicas
 from mirror.registry.replication_routes import Routes
 from mirror.registry.repositories import Repositories
 from mirror.registry.secrets import Secrets
 from mirror.registry.upstream_rights import UpstreamRights
 from mirror.registry.upstreams import Upstreams
+from mirror.registry.view import Measures
 from mirror.rules.eviction import Bounds
 from mirror.rules.hosts import Hosts, NamedHost
 from mirror.rules.routing import Routing, UpstreamRule
 from mirror.store.store import Store
+from mirror.store.usages import Usages
 from mirror.upstream.client import Upstream
 from mirror.upstream.limits import Limits
 from mirror.upstream.throttle import Throttle
@@ -59,7 +64,9 @@ class House:
     hosts: Hosts
     routing: Routing
     flights: Flights
+    fills: Fills
     upstreams: Upstreams
+    measures: Measures
     repositories: Repositories
     authority: Authority
     kept: Manifests
@@ -73,6 +80,8 @@ class House:
     lifecycles: Lifecycles
     expiry: Expiry
     throttle: Throttle
+    peers: Peers
+    healing: Healing
     discovery: Discovery
     rights: UpstreamRights
     secrets: Secrets
@@ -112,25 +121,32 @@ def build(settings: Settings, store: Store, known: Known, tasks: Tasks, audit: A
     repositories = Repositories(store.index, store.catalog, store.documents, routing)
     manifests = Manifests(store.files, store.index, store.catalog, store.guard)
     pull = PullManifests(store.index, store.catalog, manifests, repositories, upstreams, flights)
-    fills = Fills(store.files, store.index, store.guard, tasks.spawn)
-    blobs = PullBlobs(store.files, store.index, store.catalog, repositories, fills, upstreams, flights, store.guard)
+    fills = Fills(store.files, store.index, store.guard, store.space, tasks.spawn)
+    blobs = PullBlobs(store, repositories, fills, upstreams, flights)
     pull.followers.append(Prefetch(pull, blobs, throttle, tasks.spawn).follow)
+    peers = Peers(settings)
+    healing = Healing(store, fills, blobs, pull, flights, throttle, peers.of)
+    blobs.menders.append(healing.begin)
     authority = _authority(settings, store, known, routing)
     routes = _routes(settings, store)
     pull_times = PullTimes(store.images, Exclusions(store.documents))
     lifecycles = Lifecycles(repositories, store.catalog, store.lifecycles, tasks.spawn)
     region = settings.registry.region
-    collector = Collector(store.collection, store.files)
+    collector = Collector(store.collection, store.files, store.space)
     return House(
         settings=settings,
         store=store,
         known=known,
         tasks=tasks,
         throttle=throttle,
+        fills=fills,
+        peers=peers,
+        healing=healing,
         hosts=_hosts(settings),
         routing=routing,
         flights=flights,
         upstreams=upstreams,
+        measures=Measures(store.files, store.index, upstreams),
         repositories=repositories,
         authority=authority,
         kept=manifests,
@@ -187,6 +203,7 @@ def _push(settings: Settings, store: Store, manifests: Manifests, repositories: 
         repositories,
         store.documents,
         store.guard,
+        Quotas(settings.quotas, Usages(store.database), settings.registry.account),
         create_on_push=settings.registry.create_on_push,
     )
 

@@ -1,4 +1,4 @@
-"""What the command line asks of a node: serve, rebuild the index, verify the bytes."""
+"""What the command line asks of a node: serve, rebuild the index, restore a backup, administer."""
 
 import asyncio
 import signal
@@ -13,19 +13,21 @@ import uvloop
 from mirror.config import Settings
 from mirror.node.node import Node
 from mirror.node.tasks import Tasks
+from mirror.registry.identities.seals import KEY_FILE
+from mirror.store.backup import bring_back
+from mirror.store.shelves import Brought
 from mirror.store.store import Store
-from mirror.store.verify import verify as verify_store
 from mirror.web.admin_socket import NAME as ADMIN_SOCKET
 from mirror.web.admin_socket import near
 
 T = TypeVar("T")
 
 
-def run(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT; return the exit code."""
+def run(settings: Settings, read: Callable[[], Settings]) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code. `read` reads the settings again, on SIGHUP."""
 
     async def main() -> None:
-        node = Node(settings)
+        node = Node(settings, read=read)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, node.stop)
@@ -44,35 +46,23 @@ def reindex(settings: Settings, progress: Progress) -> None:
     """Build the index anew from the database and the files. Raises StoreLocked when a node is running."""
 
     async def main() -> None:
-        async with asyncio.TaskGroup() as group:
-            rows = partial(progress, "rows")
-            async with Store.open(
-                settings.storage.root, Tasks(group).spawn, home=settings.home, rebuilt=True, progress=rows
-            ):
-                pass
+        opened = partial(Store.open, settings.storage.root, home=settings.home, rebuilt=True, progress=progress)
+        async with asyncio.TaskGroup() as group, opened(Tasks(group).spawn):
+            pass
 
     asyncio.run(main())
 
 
-def _hashed(progress: Progress, done: int) -> None:
-    progress("blobs hashed", done, 0)
+def restore(settings: Settings, directory: Path, progress: Progress, *, copied: bool) -> Brought:
+    """Make the store anew from the backup in `directory`, index and all.
 
-
-def verify(settings: Settings, repair: bool, report: Callable[[str], object], progress: Progress) -> int:
-    """Check every stored byte, telling each fault; return how many do harm. Raises StoreLocked."""
-
-    async def main() -> int:
-        faults = 0
-        opened = partial(Store.open, settings.storage.root, home=settings.home)
-        async with asyncio.TaskGroup() as group, opened(Tasks(group).spawn) as store:
-            hashed = partial(_hashed, progress)
-            async for fault in verify_store(store.files, store.index, repair=repair, progress=hashed):
-                faults += not fault.harmless
-                ending = ", repaired" if fault.repaired else ", harmless" if fault.harmless else ""
-                report(f"{fault.digest}: {fault.kind}{ending}")
-        return faults
-
-    return asyncio.run(main())
+    Raises FileExistsError where there is a store, StoreLocked, StorageFull and OSError.
+    """
+    root = settings.storage.root
+    blobs = partial(progress, "blobs")
+    brought = asyncio.run(bring_back(directory, root, blobs, copied=copied, beside=[KEY_FILE]))
+    reindex(settings, progress)
+    return brought
 
 
 def administer(settings: Settings, talk: Callable[[Path], Awaitable[T]]) -> T:

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from functools import cache
 
 from mirror.node.assembly import House
+from mirror.registry.checkups import Checkups
 from mirror.registry.gallery import Gallery
 from mirror.registry.syncing import Syncs
+from mirror.store.snapshot import Snapshots
 from mirror.web.administration import (
     Administration,
+    BackupDesk,
+    CheckupDesk,
     CollectionDesk,
     Desk,
     LifecycleDesk,
@@ -18,6 +22,7 @@ from mirror.web.administration import (
     ReplicationDesk,
     SecretDesk,
     SyncDesk,
+    ViewDesk,
 )
 from mirror.web.app import Page
 from mirror.web.aws.bodies import Bodies
@@ -57,7 +62,7 @@ def _models() -> Models:
     return Models.load()
 
 
-async def build_control(house: House, syncs: Syncs, slow: SlowClock) -> Control:
+async def build_control(house: House, syncs: Syncs, slow: SlowClock, view: ViewDesk) -> Control:
     """Build the operations, what authorizes them, and what reads and writes them."""
     identities = house.known.identities
     iam, sts = Iam(identities), Sts(identities)
@@ -85,7 +90,7 @@ async def build_control(house: House, syncs: Syncs, slow: SlowClock) -> Control:
             json,
             query,
             identities,
-            _desks(house, syncs),
+            (*_desks(house, syncs), view),
             house.audit,
             bodies,
         ),
@@ -101,6 +106,8 @@ def _desks(house: House, syncs: Syncs) -> Sequence[Desk]:
         SyncDesk(syncs),
         LifecycleDesk(house.expiry, house.repositories),
         CollectionDesk(house.collector),
+        BackupDesk(Snapshots(house.settings.storage.root)),
+        CheckupDesk(Checkups(house.store, house.healing, house.tasks.spawn)),
     )
 
 

@@ -1,7 +1,5 @@
 """The doorway: the handlers over the registry floor, the express lane beside them, the server before both."""
 
-from collections.abc import Callable
-
 from mirror.node.assembly import House
 from mirror.node.control import Control
 from mirror.web.access_log import AccessLog
@@ -21,8 +19,8 @@ from mirror.web.uploads import UploadHandlers
 from mirror.web.witness import DockerWitness
 
 
-def build_server(house: House, control: Control, slow: SlowClock, fault: Callable[[], str]) -> Server:
-    """Build what answers connections; `fault` says what keeps the node from being ready."""
+def build_server(house: House, control: Control, slow: SlowClock, ops: Ops, access: AccessLog) -> Server:
+    """Build what answers connections."""
     settings, store, known = house.settings, house.store, house.known
     public_url = settings.server.public_url.rstrip("/")
     callers = Callers(known.identities, known.tokens)
@@ -48,7 +46,6 @@ def build_server(house: House, control: Control, slow: SlowClock, fault: Callabl
         public_url=public_url,
     )
     tokens = TokenEndpoint(admission, callers, known.tokens, challenges, slow)
-    access = AccessLog(enabled=settings.log.access)
     app = App(
         admission,
         Distribution(
@@ -59,7 +56,7 @@ def build_server(house: House, control: Control, slow: SlowClock, fault: Callabl
             pulls=house.pull_times,
         ),
         UploadHandlers(door),
-        Ops(fault),
+        ops,
         Pages({"/token": tokens.handle, "/token/": tokens.handle, **control.whole}, control.below),
         access,
         DockerWitness(house.audit, house.hosts, house.routing),

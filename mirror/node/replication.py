@@ -1,9 +1,10 @@
 """The replication of the node's registries: a task that follows the log, and the ways to each place."""
 
-from mirror import __version__, telemetry
+from mirror import telemetry
 from mirror.config.settings import Region
 from mirror.jobs.replication import Lane, Replicator
 from mirror.node.assembly import House
+from mirror.node.peers import AGENT
 from mirror.registry.carriers import Carrier, HomeCarrier, Nowhere
 from mirror.registry.couriers import Courier, DestinationCarrier, PeerCarrier
 from mirror.rules.destinations import DestinationRule
@@ -13,8 +14,6 @@ from mirror.upstream.destination import open_destination
 from mirror.upstream.peer import PeerRule, open_peer
 from mirror.upstream.push import PushClient
 from mirror.upstream.throttle import Throttle
-
-AGENT = f"mirror/{__version__}"
 
 
 def spawn_replication(house: House) -> None:

@@ -142,7 +142,10 @@ class EncodingUnsupported(RegistryError):
 
 
 class StorageFull(RegistryError):
+    """The disk has no room for it (RFC 4918 section 11.5): the same status in both dialects, that none tries again."""
+
     code, status = "UNAVAILABLE", 507
+    aws_status = 507
 
 
 class Unavailable(RegistryError):

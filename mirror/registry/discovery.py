@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -13,7 +14,7 @@ import orjson
 from mirror.aws.errors import RepositoryNotFound
 from mirror.oci import media
 from mirror.oci.digest import Digest, digest_of
-from mirror.oci.errors import ManifestUnknown, UpstreamError, UpstreamTimeout
+from mirror.oci.errors import ManifestUnknown, StorageFull, UpstreamError, UpstreamTimeout
 from mirror.oci.names import Registry, Repository
 from mirror.registry.fill import HEADERS_S_MAX
 from mirror.registry.flights import Flights
@@ -140,7 +141,8 @@ class Discovery:
 
     async def _renew(self, source: Source, key: str, ask: Callable[[], Awaitable[bytes]]) -> bytes:
         body = await ask()
-        await self._index.put_document(source.repository, key, Document(body, time.time()))
+        with suppress(StorageFull):  # a full disk costs the next who asks a call
+            await self._index.put_document(source.repository, key, Document(body, time.time()))
         return body
 
 

@@ -6,9 +6,8 @@ digest is verified: wrong bytes are never cached and never completed (DESIGN wal
 """
 
 import asyncio
-import random
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Final, Self
 
 import structlog
@@ -18,15 +17,15 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, RegistryError, UpstreamError, UpstreamTimeout
 from mirror.registry.flights import Spawn
 from mirror.registry.pacing import Pace
+from mirror.registry.resuming import RESUMES_MAX, resume_pause_s, skipping
 from mirror.registry.sides import BlobSource, Sides
 from mirror.store.batches import BATCH_BYTES_MAX, write_behind
 from mirror.store.disk import full_disk_refused
+from mirror.store.space import Space
 from mirror.store.sparse import SparseFile
 from mirror.upstream.body import BlobBody
 
 TAIL_BYTES: Final = 16 * 1024  # held back until the digest is verified
-RESUMES_MAX: Final = 5  # failures in a row without one new byte
-RESUME_PAUSE_S: Final = 0.2  # doubled at each failure, with jitter
 TELL_S_PER_READER: Final = 0.0001  # about what a wake-up and a send cost: half of the time stays for other work
 TELL_S_MAX: Final = 0.1  # a thousand readers see the front move ten times a second
 FAR_BYTES: Final = 8 * 1024 * 1024  # nearer than this the front is soon there
@@ -50,6 +49,7 @@ class Fill:
         source: BlobSource,
         staged: SparseFile,
         spawn: Spawn,
+        space: Space,
         pace: Pace | None = None,
     ) -> None:
         self.digest = digest
@@ -61,6 +61,8 @@ class Fill:
         self.verified = False
         self.error: RegistryError | None = None
         self._progress = asyncio.Event()
+        self._space = space
+        self._has_room = False  # counted on, at the disk
         self._readers = 0
         self._finished = False
         self._sides = Sides(digest, source, staged, spawn, self.notify)
@@ -101,6 +103,11 @@ class Fill:
             await self._progress.wait()
         if self.error is not None:
             raise self.error
+
+    @property
+    def readers(self) -> int:
+        """How many clients follow it."""
+        return self._readers
 
     def __enter__(self) -> Self:
         self._readers += 1
@@ -154,6 +161,7 @@ class Fill:
         with full_disk_refused():
             await asyncio.to_thread(self.staged.open)
         self._started_front = self.staged.front
+        await self._take_room()
         try:
             await self._fetch()
         finally:
@@ -163,6 +171,19 @@ class Fill:
             raise UpstreamError(f"{self.source.repository} sent bytes that are not {self.digest}")
         self.verified = True
         self.notify()
+
+    async def _take_room(self) -> None:
+        """Count on room for what is not here, or for anything until the size is known. Raises StorageFull."""
+        if not self._has_room:
+            await self._space.take(0 if self.size is None else self._absent(self.size))
+            self._has_room = self.size is not None
+
+    def unwritten(self) -> int:
+        """Return how many bytes are still to be written that there is room for."""
+        return self._absent(self.size) if self._has_room and self.size is not None else 0
+
+    def _absent(self, size: int) -> int:
+        return size - self.staged.front - sum(map(len, self.staged.islands))
 
     async def _fetch(self) -> None:
         """Move the front to the end, and go on where an answer of upstream broke off."""
@@ -175,9 +196,8 @@ class Fill:
                 failures = 1 if self.staged.front > before else failures + 1
                 if not self.answered or isinstance(error, BlobUnknown) or failures > RESUMES_MAX:
                     raise
-                pause = RESUME_PAUSE_S * 2**failures * random.uniform(0.5, 1.0)  # noqa: S311 - jitter is no secret
                 log.info("fill resumes", digest=str(self.digest), front=self.staged.front, reason=error.message)
-                await asyncio.sleep(pause)
+                await asyncio.sleep(resume_pause_s(failures))
 
     async def _advance(self) -> None:
         """Move the front once: over an island, behind a side that works there, or by one upstream answer."""
@@ -198,9 +218,9 @@ class Fill:
         # Of a blob whose size nobody knows all may be here: one byte again, so that upstream has something to answer.
         start = front if self.size is not None else max(0, front - 1)
         async with self.source.get_blob(self.digest, start, end) as body:
-            self._check_headers(body)
+            await self._check_headers(body)
             skip = front - body.start
-            chunks = _skipping(body, skip) if skip else body
+            chunks = skipping(body, skip) if skip else body
             if self.pace is not None:
                 chunks = self.pace.chunks(chunks)
             with full_disk_refused():
@@ -235,7 +255,7 @@ class Fill:
         """Tell whether the byte at `offset`, not before the front, is here or a side is on its way to it."""
         return self._sides.cover(offset) or self.staged.readable_end(offset) > offset
 
-    def _check_headers(self, body: BlobBody) -> None:
+    async def _check_headers(self, body: BlobBody) -> None:
         if body.start > self.staged.front:
             raise UpstreamError(f"{self.source.repository} answered another range than was asked")
         if self.size is None:
@@ -244,6 +264,7 @@ class Fill:
             raise UpstreamError(
                 f"{self.source.repository} says that {self.digest} has {body.size} bytes, its manifest says {self.size}"
             )
+        await self._take_room()
         self.answered = True
         self.notify()
 
@@ -269,14 +290,6 @@ class Fill:
             return False
         rate = (self.staged.front - self._started_front) / elapsed
         return offset - self.staged.front > max(FAR_BYTES, rate * FAR_S)
-
-
-async def _skipping(chunks: AsyncIterable[bytes], skip: int) -> AsyncIterator[bytes]:
-    """Pass over the bytes that are already here when an upstream ignored the Range."""
-    async for chunk in chunks:
-        if skip < len(chunk):
-            yield chunk[skip:]
-        skip = max(0, skip - len(chunk))
 
 
 def _first(buffers: list[bytes], count: int) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ import structlog
 
 from mirror import telemetry
 from mirror.oci.digest import Digest
-from mirror.oci.errors import RegistryError, Unavailable, UpstreamError
+from mirror.oci.errors import RegistryError, StorageFull, Unavailable, UpstreamError
 from mirror.registry.fill import Fill
 from mirror.registry.flights import Spawn
 from mirror.registry.pacing import Clients, Pace
@@ -19,6 +19,7 @@ from mirror.store.entries import INLINE_BYTES_MAX, BlobEntry
 from mirror.store.files import Files
 from mirror.store.guard import Guard
 from mirror.store.index import Index
+from mirror.store.space import Space
 from mirror.store.sparse import SparseFile
 from mirror.upstream.throttle import Throttle
 
@@ -30,8 +31,10 @@ log = structlog.get_logger()
 class Fills:
     """The fills under way, one per digest."""
 
-    def __init__(self, files: Files, index: Index, guard: Guard, spawn: Spawn) -> None:
+    def __init__(self, files: Files, index: Index, guard: Guard, space: Space, spawn: Spawn) -> None:
         self._guard = guard
+        self._space = space
+        space.claims.append(self._unwritten)
         self._files = files
         self._index = index
         self._spawn = spawn
@@ -40,6 +43,10 @@ class Fills:
 
     def find(self, digest: Digest) -> Fill | None:
         return self._under_way.get(digest)
+
+    def all(self) -> list[Fill]:
+        """List the fills under way, oldest first."""
+        return [*self._under_way.values()]
 
     def join(self, digest: Digest, size: int | None, source: BlobSource, background: Throttle | None = None) -> Fill:
         """Return the one fill of `digest`, started if need be. Not async on purpose: no await, so no race.
@@ -52,7 +59,7 @@ class Fills:
                 raise Unavailable(f"{FILLS_MAX} blobs are being fetched already", headers={"Retry-After": "5"})
             staged = SparseFile(self._files.fill_path(digest), digest)
             pace = None if background is None else Pace(self.clients, background)
-            fill = Fill(digest, size, source, staged, self._spawn, pace)
+            fill = Fill(digest, size, source, staged, self._spawn, self._space, pace)
             self._under_way[digest] = fill
             if pace is None:
                 self.clients.came()
@@ -60,6 +67,9 @@ class Fills:
         elif background is None and fill.pace is not None:
             self._claim(fill, fill.pace)
         return fill
+
+    def _unwritten(self) -> int:
+        return sum(fill.unwritten() for fill in self._under_way.values())
 
     async def _run(self, fill: Fill) -> None:
         """See one fill through. Whoever comes after it finds the blob in the index, or begins the next fill."""
@@ -85,6 +95,9 @@ class Fills:
             with telemetry.FILLS.track_inprogress():
                 await fill.run()
                 await self._publish(fill)
+        except StorageFull as refusal:
+            await self._give_up(fill)
+            return refusal
         except RegistryError as refusal:
             return await self._keep_partial(fill, refusal)
         except OSError as fault:
@@ -100,6 +113,16 @@ class Fills:
         with suppress(OSError):
             await asyncio.to_thread(fill.staged.write_note)
         return error
+
+    async def _give_up(self, fill: Fill) -> None:
+        """Let a full disk have the room of what came; readers have the file open, and go on from its front."""
+        staged = fill.staged
+        with suppress(OSError):
+            if staged.readable_end(staged.front) > staged.front:
+                await asyncio.to_thread(staged.hash_to, staged.readable_end(staged.front))
+            await asyncio.to_thread(staged.discard)
+        if staged.front:
+            self._space.look_again()
 
     async def _publish(self, fill: Fill) -> None:
         assert fill.size is not None

@@ -11,8 +11,9 @@ from mirror.oci.errors import UpstreamDenied, UpstreamError, UpstreamThrottled
 from mirror.oci.names import Reference, Registry, Repository
 from mirror.registry.authority import Authority, Circumstances
 from mirror.registry.image_ids import FailureCode, ImageFailure, ImageId, check_match, not_found
-from mirror.registry.pull import UNKNOWN, PulledManifest, PullManifests
+from mirror.registry.pull import UNKNOWN, PullManifests
 from mirror.registry.pull_times import PullTimes
+from mirror.registry.pulled import PulledManifest
 from mirror.registry.repositories import Repositories
 from mirror.rules.access.actions import CREATE_ACTION, IMPORT_ACTION
 from mirror.store.index import Index

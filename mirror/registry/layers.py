@@ -92,7 +92,10 @@ class Layers:
         return str(UUID(hex=(await self._push.start(repository)).session))
 
     async def put_part(self, session: Session, first: int, last: int, part: bytes) -> None:
-        """Add the bytes `first` to `last`, both included. Raises UploadNotFound, InvalidLayerPart, LimitExceeded."""
+        """Add the bytes `first` to `last`, both included.
+
+        Raises UploadNotFound, InvalidLayerPart, LimitExceeded, StorageFull.
+        """
         upload = await self._find(session)
         parts_max, layer_max = _PUBLIC_QUOTAS if session.repository.registry.public else _QUOTAS
         if upload.parts.count >= parts_max or upload.offset + len(part) > layer_max:
@@ -100,6 +103,7 @@ class Layers:
             raise LimitExceeded(f"A layer has at most {most}: the {session.said} would have more")
         if not part or first != upload.offset or last - first + 1 != len(part):
             _refuse_part(session, upload)
+        await self._push.take_room(len(part))
         try:
             await upload.append_part(part)
         except BlobUploadBusy:

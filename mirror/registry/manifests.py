@@ -76,14 +76,14 @@ class Manifests:
         return None if data is None else (member, data)
 
     async def read_bytes(self, digest: Digest) -> bytes | None:
-        """Return the bytes of a small stored object, from the index or, above its limit, from the file."""
+        """Return the bytes of a small stored object, from the index or, above its limit, from the file.
+
+        A file of others is none: who fetches the object writes it anew, and the scrub finds the rest.
+        """
         entry = self._index.blob(digest)
         if entry is None or entry.data is not None:
             return entry.data if entry else None
-        try:
-            return await asyncio.to_thread(self._files.path(digest).read_bytes)
-        except FileNotFoundError:
-            return None
+        return await asyncio.to_thread(self._files.read_right, digest)
 
     async def complete(self, repository: Repository, data: bytes, media_type: str, depth: int = NESTING_MAX) -> bool:
         """Tell whether a client can pull this manifest from the store alone; an index: at least one of its children."""

@@ -6,8 +6,8 @@ re-checked. An upstream that fails leaves what we have standing, and the answer 
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from mirror import telemetry
@@ -19,6 +19,7 @@ from mirror.oci.errors import (
     ManifestUnknown,
     NameUnknown,
     RegistryError,
+    StorageFull,
     UpstreamError,
     UpstreamTimeout,
     UpstreamUnavailable,
@@ -29,7 +30,9 @@ from mirror.registry.absences import Absences
 from mirror.registry.fill import HEADERS_S_MAX
 from mirror.registry.flights import Flights
 from mirror.registry.manifests import Manifests, read_manifest
+from mirror.registry.pulled import PulledManifest
 from mirror.registry.repositories import Repositories
+from mirror.registry.unkept import UnkeptManifests
 from mirror.registry.upstreams import Source, Upstreams
 from mirror.rules.freshness import Need, never_changes, tag_state
 from mirror.store.catalog import Catalog
@@ -41,29 +44,7 @@ PROOF_S: Final = 10.0  # an upstream that answered this recently is believed to 
 PROBE_S_MAX: Final = 3.0
 UNKNOWN: Final = (ManifestUnknown, BlobUnknown, NameUnknown)
 
-
 Follower = Callable[[Source, Digest, Manifest], None]  # told of each manifest that an upstream gave
-
-
-@dataclass(frozen=True, slots=True)
-class PulledManifest:
-    """A manifest to send. `stale_s` is its age in seconds when upstream could not confirm it, else None."""
-
-    digest: Digest
-    media_type: str
-    data: bytes
-    stale_s: float | None = None
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The headers that own up to a stale answer (RFC 9111 section 5.1; RFC 7234 section 5.5.2)."""
-        return stale_headers(self.stale_s)
-
-
-def stale_headers(stale_s: float | None) -> Mapping[str, str]:
-    if stale_s is None:
-        return {}
-    return {"Age": str(max(0, int(stale_s))), "Warning": '111 mirror "Revalidation Failed: upstream did not answer"'}
 
 
 class PullManifests:
@@ -85,6 +66,7 @@ class PullManifests:
         self._upstreams = upstreams
         self._flights = flights
         self._absences = Absences()
+        self.unkept = UnkeptManifests()
         self.followers: list[Follower] = []
 
     async def pull(self, repository: Repository, reference: Reference) -> PulledManifest:
@@ -120,8 +102,9 @@ class PullManifests:
             state = "fresh"
         if entry is not None and state == "fresh":
             return await self._pull_digest(repository, entry.digest)
+        unkept = self.unkept.tagged(repository, tag)
         try:
-            digest = await self._ask_tag(source, tag, entry, has_answer=state == "stale")
+            digest = unkept or await self._ask_tag(source, tag, entry, has_answer=state == "stale")
         except UpstreamError as error:
             if entry is None or state != "stale":
                 raise source.told(error) from None
@@ -146,7 +129,9 @@ class PullManifests:
         except UNKNOWN as error:
             self._absences.note(key, error)
             if entry is not None:
-                await self._catalog.delete_tag(source.repository, tag, time.time())
+                # What upstream says is true, whether the disk has room for it or not.
+                with suppress(StorageFull):
+                    await self._catalog.delete_tag(source.repository, tag, time.time())
             raise
         except TimeoutError:
             raise UpstreamTimeout(f"{source.repository}: upstream has not answered within {limit_s} s") from None
@@ -160,7 +145,8 @@ class PullManifests:
         if head.digest is None:
             return await self._fetch(source, tag, Need.REVALIDATION, (tag,))
         if self._index.member(source.repository, head.digest) is not None:
-            await self._catalog.set_tag(source.repository, tag, head.digest, time.time())
+            with suppress(StorageFull):
+                await self._catalog.set_tag(source.repository, tag, head.digest, time.time())
             return head.digest
         return await self._fetch(source, head.digest, Need.REVALIDATION, (tag,))
 
@@ -194,13 +180,16 @@ class PullManifests:
             raise source.told(error) from None
 
     async def fetch(self, repository: Repository, tag: str) -> Digest:
-        """Fetch the manifest that a tag means upstream now; the tag stays what it is. Raises as `ask` does."""
+        """Fetch the manifest that a tag means upstream now; the tag stays what it is. Raises as `ask`, StorageFull."""
         source = self._upstreams.source(repository)
         key = ("get", source.repository, tag)
         try:
-            return await self._flights.join(key, lambda: self._fetch(source, tag, Need.REVALIDATION, ()))
+            digest = await self._flights.join(key, lambda: self._fetch(source, tag, Need.REVALIDATION, ()))
         except UpstreamError as error:
             raise source.told(error) from None
+        if self.unkept.find(repository, digest) is None:
+            return digest
+        raise StorageFull(f"no room left on the disk of this registry for {digest}")
 
     async def settle(self, repository: Repository, tag: str, digest: Digest) -> None:
         """Let a tag be what upstream has just said: a manifest that the repository has."""
@@ -215,16 +204,24 @@ class PullManifests:
     async def _pull_digest(self, repository: Repository, digest: Digest) -> PulledManifest:
         source = self._upstreams.source(repository)
         found = await self._manifests.read(repository, digest)
-        if found is not None:
-            telemetry.pulled(repository.upstream, "manifest", "hit")
-        else:
+        outcome: telemetry.Outcome = "hit"
+        if found is None and self.unkept.find(repository, digest) is None:
             await self._ask_digest(source, digest)
             found = await self._manifests.read(repository, digest)
-            telemetry.pulled(repository.upstream, "manifest", "filled")
+            outcome = "filled"
         if found is None:
-            raise ManifestUnknown(f"{repository} has no manifest {digest}")
+            return self._passed(repository, digest)
+        telemetry.pulled(repository.upstream, "manifest", outcome)
         await self._check_deliverable(source, digest, *found)
         return PulledManifest(digest, found[0].media_type, found[1])
+
+    def _passed(self, repository: Repository, digest: Digest) -> PulledManifest:
+        """Return a manifest that upstream gave a moment ago and the disk did not take. Raises ManifestUnknown."""
+        unkept = self.unkept.find(repository, digest)
+        if unkept is None:
+            raise ManifestUnknown(f"{repository} has no manifest {digest}")
+        telemetry.pulled(repository.upstream, "manifest", "passed")
+        return PulledManifest(digest, unkept.media_type, unkept.data)
 
     async def _ask_digest(self, source: Source, digest: Digest) -> None:
         key = ("manifest", source.repository, digest)
@@ -260,9 +257,14 @@ class PullManifests:
             manifest = await read_manifest(data, media_type)
         except ManifestInvalid as error:
             raise UpstreamError(f"{source.repository}: upstream's manifest is refused: {error.message}") from None
-        await self._repositories.make(source.repository, "PULL_THROUGH_CACHE")
         digest = digest_of(data, algorithm)
-        await self._manifests.keep(source.repository, digest, data, manifest, tags=tags)
+        try:
+            await self._repositories.make(source.repository, "PULL_THROUGH_CACHE")
+            await self._manifests.keep(source.repository, digest, data, manifest, tags=tags)
+        except StorageFull:
+            # Nobody is told: what cannot be kept is not fetched ahead either.
+            self.unkept.put(source.repository, digest, manifest.media_type, data, tags)
+            return digest
         for follow in self.followers:
             follow(source, digest, manifest)
         return digest

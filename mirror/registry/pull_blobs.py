@@ -1,73 +1,35 @@
-"""Pulling blobs: from the file, or from the one fill that is bringing it.
+"""Pulling blobs: from the file, from the one fill that is bringing it, or past a full disk from upstream.
 
 A blob is served in a repository only where it belongs: it was pushed there, or the upstream gave it there or says that
 it has it there. That a cached manifest names a digest is a claim: enough to fetch it, not to give away bytes that are
 here for somebody else (RELIABILITY A7). The bytes are the same whatever the name, so they are fetched once.
 """
 
-import os
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Final
 
 from mirror import telemetry
 from mirror.oci.digest import Digest
-from mirror.oci.errors import BlobUnknown, RegistryError, UpstreamError, UpstreamUnavailable
+from mirror.oci.errors import BlobUnknown, RegistryError, StorageFull, UpstreamError, UpstreamUnavailable
 from mirror.oci.names import Repository
 from mirror.registry.absences import Absences
 from mirror.registry.fill import Fill
 from mirror.registry.fills import Fills
 from mirror.registry.flights import Flights
 from mirror.registry.pacing import TURN_S_MAX
+from mirror.registry.passages import Passage, Passages
+from mirror.registry.pulled import FillingBlob, OpenBlob, PassingBlob, PulledBlob, SmallBlob
 from mirror.registry.repositories import Repositories
 from mirror.registry.upstreams import Source, Upstreams
-from mirror.store.catalog import Catalog
-from mirror.store.entries import Member
-from mirror.store.files import Files
-from mirror.store.guard import Guard
-from mirror.store.index import Index
+from mirror.store.entries import BlobEntry, Member
+from mirror.store.store import Store
 from mirror.upstream.throttle import Throttle
 
 UNKNOWN_SIZE: Final = -1
 
 
-@dataclass(frozen=True, slots=True)
-class SmallBlob:
-    """A blob whose bytes are in the index."""
-
-    data: bytes
-
-    @property
-    def size(self) -> int:
-        return len(self.data)
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-@dataclass(frozen=True, slots=True)
-class OpenBlob:
-    """A blob in a file: the receiver owns `fd` and closes it."""
-
-    fd: int
-    size: int
-
-    def close(self) -> None:
-        os.close(self.fd)
-
-
-@dataclass(frozen=True, slots=True)
-class FillingBlob:
-    """A blob on its way: the receiver follows `fill`."""
-
-    fill: Fill
-    size: int
-
-    def close(self) -> None:
-        """The fill goes on by itself."""
-
-
-PulledBlob = SmallBlob | OpenBlob | FillingBlob
+Mender = Callable[[Digest], object]  # told of bytes of our own that are lost
 
 
 class PullBlobs:
@@ -75,23 +37,23 @@ class PullBlobs:
 
     def __init__(
         self,
-        files: Files,
-        index: Index,
-        catalog: Catalog,
+        store: Store,
         repositories: Repositories,
         fills: Fills,
         upstreams: Upstreams,
         flights: Flights,
-        guard: Guard,
     ) -> None:
-        self._guard = guard
+        self._guard = store.guard
+        self._losses = store.losses
+        self.menders: list[Mender] = []
         self._repositories = repositories
-        self._files = files
-        self._index = index
-        self._catalog = catalog
+        self._files = store.files
+        self._index = store.index
+        self._catalog = store.catalog
         self._fills = fills
         self._upstreams = upstreams
         self._flights = flights
+        self._passages = Passages()
         self._absences = Absences()
         self._answered: set[tuple[Repository, Digest]] = set()  # given by upstream a moment ago, not yet in the rows
 
@@ -108,9 +70,45 @@ class PullBlobs:
             telemetry.pulled(repository.upstream, "blob", "hit")
             return held
         if repository.owned:
+            fill = self._being_mended(repository, digest)
+            size = await fill.headers()
+            return FillingBlob(fill, size, Passage(self._passages, fill.source, digest, size))
+        return await self._follow(self._upstreams.source(repository), digest, _size(member), background)
+
+    async def _follow(
+        self, source: Source, digest: Digest, size: int | None, background: Throttle | None
+    ) -> FillingBlob | PassingBlob:
+        """Follow the fill of a blob; what the disk has no room for is passed on to a client that waits for it."""
+        try:
+            fill = await self._fill(source, digest, size, background)
+            known = await fill.headers()
+        except StorageFull:
+            if background is not None:
+                raise
+        else:
+            return FillingBlob(fill, known, Passage(self._passages, fill.source, digest, known))
+        known = await self._told_size(source, digest) if size is None else size
+        telemetry.pulled(source.repository.upstream, "blob", "passed")
+        return PassingBlob(Passage(self._passages, source, digest, known), known, source)
+
+    async def _told_size(self, source: Source, digest: Digest) -> int:
+        """Ask upstream for the size of a blob in bytes. Raises BlobUnknown, UpstreamError."""
+        try:
+            size = await source.head_blob(digest)
+        except (UpstreamError, BlobUnknown) as error:
+            raise source.told(error, blob=True) from None
+        if size is None:
+            raise UpstreamError(f"the disk is full, and {source.repository} does not say how large {digest} is")
+        return size
+
+    def _being_mended(self, repository: Repository, digest: Digest) -> Fill:
+        """Return the fill that brings lost bytes of our own back. Raises BlobUnknown where there is none (yet)."""
+        fill = self._fills.find(digest)
+        if fill is None:
+            for mend in self.menders:
+                mend(digest)
             raise BlobUnknown(f"{repository} has lost the bytes of {digest}")
-        fill = await self._fill(self._upstreams.source(repository), digest, _size(member), background)
-        return FillingBlob(fill, await fill.headers())
+        return fill
 
     def _fetch_proves(self, repository: Repository, digest: Digest) -> bool:
         """Tell whether a blob that is not proven to belong here must be fetched anyway, from this very repository."""
@@ -120,22 +118,23 @@ class PullBlobs:
         fill = self._fills.find(digest)
         return fill is None or fill.source.repository == repository
 
-    async def _pull_unproven(self, source: Source, digest: Digest, background: Throttle | None) -> FillingBlob:
+    async def _pull_unproven(
+        self, source: Source, digest: Digest, background: Throttle | None
+    ) -> FillingBlob | PassingBlob:
         """Fetch a blob that only its upstream can say belongs there, and does by sending it. Raises BlobUnknown."""
         key = ("blob", source.repository, digest)
         self._absences.check(key)
         member = self._index.member(source.repository, digest)
         try:
-            fill = await self._fill(source, digest, _size(member) if member else None, background)
+            blob = await self._follow(source, digest, _size(member) if member else None, background)
         except BlobUnknown as error:
             self._absences.note(key, error)
             raise
-        size = await fill.headers()
-        if fill.source.repository == source.repository:
+        if isinstance(blob, FillingBlob) and blob.fill.source.repository == source.repository:
             # The client need not wait for the disk, nor the next one ask for what was just answered.
             self._answered.add((source.repository, digest))
-            self._flights.launch(("link", *key), lambda: self._link_answered(source, digest, size))
-        return FillingBlob(fill, size)
+            self._flights.launch(("link", *key), lambda: self._link_answered(source, digest, blob.size))
+        return blob
 
     async def fetch(self, repository: Repository, digest: Digest, throttle: Throttle) -> None:
         """Bring a blob into the store that no client waits for, within a cap, and wait until it is there.
@@ -158,7 +157,7 @@ class PullBlobs:
         """Return the size of a blob in bytes without fetching it. Raises BlobUnknown and UpstreamError."""
         if repository.owned:
             await self._guard.free(digest)
-        entry = self._index.blob(digest)
+        entry = await self._whole(digest)
         if entry is not None and repository.owned:
             # Who asks may be about to push an image that names it.
             self._guard.note(digest.key())
@@ -167,10 +166,10 @@ class PullBlobs:
             telemetry.pulled(repository.upstream, "blob", "hit")
             return entry.size
         if repository.owned:
-            raise BlobUnknown(f"{repository} has lost the bytes of {digest}")
+            return await self._being_mended(repository, digest).headers()
         source = self._upstreams.source(repository)
         if member.size == UNKNOWN_SIZE:
-            return await (await self._fill(source, digest, None, None)).headers()
+            return (await self._follow(source, digest, None, None)).size
         if not source.upstream.reachable(time.monotonic()):
             raise UpstreamUnavailable(f"{digest} is not here and upstream {repository.upstream} does not answer")
         return member.size
@@ -183,8 +182,10 @@ class PullBlobs:
     async def _proven(self, repository: Repository, digest: Digest) -> Member:
         """Return what a repository says of a blob that it has indeed. Raises BlobUnknown and UpstreamError."""
         member = self._index.member(repository, digest)
-        if member is not None and (member.proven or (repository, digest) in self._answered):
+        if member is not None and member.proven:
             return member
+        if (repository, digest) in self._answered:
+            return member or Member("blob", "", UNKNOWN_SIZE, linked=True, proven=True)
         return await self._prove(repository, digest)
 
     async def _held(self, digest: Digest) -> SmallBlob | OpenBlob | None:
@@ -196,10 +197,21 @@ class PullBlobs:
             return SmallBlob(entry.data)
         fd = self._files.open_blob(digest, entry.size)
         if fd is None:
-            telemetry.log.error("blob file is gone or short", digest=str(digest), size=entry.size)
-            await self._index.drop_lost_blob(digest, self._files.entry)
+            await self._drop(digest, entry.size)
             return None
         return OpenBlob(fd, entry.size)
+
+    async def _whole(self, digest: Digest) -> BlobEntry | None:
+        """Return what is known of bytes that are in the store, and are looked for there."""
+        entry = self._index.blob(digest)
+        if entry is not None and entry.data is None and not self._files.has(digest, entry.size):
+            await self._drop(digest, entry.size)
+            return None
+        return entry
+
+    async def _drop(self, digest: Digest, size: int) -> None:
+        telemetry.log.error("blob file is gone or short", digest=str(digest), size=size)
+        await self._losses.drop(digest)
 
     async def _fill(self, source: Source, digest: Digest, size: int | None, background: Throttle | None) -> Fill:
         """Join the fill of a blob. One that another repository began and failed is begun again from ours."""
@@ -231,7 +243,12 @@ class PullBlobs:
 
     async def _ask(self, source: Source, digest: Digest) -> Member:
         size = await source.head_blob(digest)
-        await self._link(source, digest, UNKNOWN_SIZE if size is None else size)
+        known = UNKNOWN_SIZE if size is None else size
+        try:
+            await self._link(source, digest, known)
+        except StorageFull:
+            # Upstream has said that it is there; a full disk costs the next who asks a call.
+            return Member("blob", "", known, linked=True, proven=True)
         member = self._index.member(source.repository, digest)
         assert member is not None
         return member

@@ -1,12 +1,13 @@
-"""Pull times: when each image was pulled last, gathered in memory and written now and then.
+"""Pull times: when each image was pulled last and how often its repository, gathered in memory, written now and then.
 
 Source: ECR guide, "lastRecordedPullTime", refreshed at least once every 24 hours; ECR.md 1.3 and 2.9. A pull costs one
-entry of a table, whichever lane it takes; a crash loses a minute's times, never an image's.
+entry of a table, whichever lane it takes; a crash loses a minute's times, and ten minutes' counts.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Protocol
 
@@ -19,6 +20,7 @@ from mirror.registry.exclusions import Exclusions
 from mirror.store.images import Pulls
 
 WRITE_EVERY_S: Final = 60.0
+COUNT_EVERY_S: Final = 600.0  # a repository that is pulled all day costs a write in ten minutes
 AGAIN_S: Final = 6 * 3_600.0  # an image that is pulled all day costs four writes, and is never a day behind
 WRITES_MAX: Final = 500  # of one transaction: pushes wait for it
 KNOWN_MAX: Final = 100_000  # images whose last writing is remembered; then forgotten, and written once more
@@ -29,17 +31,32 @@ class Images(Protocol):
 
     async def note_pulls(self, pulls: Pulls) -> None: ...
 
+    async def count_pulls(self, counts: Mapping[Repository, int], at: float) -> None: ...
+
+
+@dataclass(slots=True)
+class Pulled:
+    """A repository, and how many pulls of it are not written yet."""
+
+    repository: Repository
+    count: int = 0
+
 
 class PullTimes:
-    """The pulls since the last writing. `fresh` has the repository of each, by its key and the image's."""
+    """The pulls since the last writing. `fresh` has the repository of each image, by its key and the image's.
+
+    A pull is two acts, for the express lane does them by itself: put the repository into `fresh`, count it there.
+    """
 
     def __init__(self, images: Images, exclusions: Exclusions, clock: Callable[[], float] = time.time) -> None:
-        self.fresh: dict[bytes, Repository] = {}
+        self.fresh: dict[bytes, Pulled] = {}
         self._images = images
         self._exclusions = exclusions
         self._clock = clock
         self._written: dict[bytes, float] = {}
         self._seen: dict[bytes, float] = {}
+        self._repositories: dict[Repository, Pulled] = {}
+        self._counted_at = clock()
 
     def counts(self, repository: Repository, principal: Principal) -> bool:
         """Tell whether a pull by `principal` counts: not that of an excluded one."""
@@ -48,7 +65,13 @@ class PullTimes:
     def note(self, repository: Repository, digest: Digest, principal: Principal) -> None:
         """Take note of a pull."""
         if self.counts(repository, principal):
-            self.fresh[repository.key() + digest.key()] = repository
+            pulled = self.pulled(repository)
+            self.fresh[repository.key() + digest.key()] = pulled
+            pulled.count += 1
+
+    def pulled(self, repository: Repository) -> Pulled:
+        """Return where the pulls of `repository` are counted: one for as long as the node runs."""
+        return self._repositories.setdefault(repository, Pulled(repository))
 
     def last(self, repository: Repository, digest: Digest) -> float:
         """Return when (unix seconds) an image was pulled last, of what is not in the rows yet; else 0."""
@@ -60,9 +83,10 @@ class PullTimes:
         try:
             while True:
                 await asyncio.sleep(WRITE_EVERY_S)
-                await self._write_or_say()
+                is_due = self._clock() - self._counted_at >= COUNT_EVERY_S
+                await self._write_or_say(counts=is_due)
         finally:
-            await self._write_or_say()
+            await self._write_or_say(counts=True)
 
     async def write(self) -> None:
         """Write what is new. Raises RegistryError, and then nothing is lost."""
@@ -73,15 +97,32 @@ class PullTimes:
         keys = iter(due)
         try:
             while page := list(islice(keys, WRITES_MAX)):
-                await self._images.note_pulls({_image(found[key], key): now for key in page})
+                await self._images.note_pulls({_image(found[key].repository, key): now for key in page})
                 _remember(self._written, page, now)
         except RegistryError:
             self.fresh = {**found, **self.fresh}
             raise
 
-    async def _write_or_say(self) -> None:
+    async def write_counts(self) -> None:
+        """Write how often repositories were pulled. Raises RegistryError, and then nothing is lost."""
+        counted = iter([one for one in self._repositories.values() if one.count])
+        while page := list(islice(counted, WRITES_MAX)):
+            counts = {one.repository: one.count for one in page}
+            for one in page:
+                one.count = 0
+            try:
+                await self._images.count_pulls(counts, self._clock())
+            except RegistryError:
+                for one in page:
+                    one.count += counts[one.repository]
+                raise
+        self._counted_at = self._clock()
+
+    async def _write_or_say(self, *, counts: bool) -> None:
         try:
             await self.write()
+            if counts:
+                await self.write_counts()
         except RegistryError as error:
             telemetry.log.warning("times of pulls not written", reason=error.message)
 

@@ -19,6 +19,7 @@ from mirror.oci.manifest import Manifest
 from mirror.oci.names import Reference, Registry, Repository
 from mirror.registry.account_settings import BLOB_MOUNTING, AccountSettings
 from mirror.registry.manifests import Manifests, read_manifest
+from mirror.registry.quotas import Quotas
 from mirror.registry.repositories import Repositories
 from mirror.store.catalog import Catalog
 from mirror.store.documents import Documents
@@ -38,7 +39,7 @@ class PushedManifest:
 class Push:
     """What uploads, manifest PUT and DELETE need."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that a push touches
         self,
         index: Index,
         catalog: Catalog,
@@ -47,6 +48,7 @@ class Push:
         repositories: Repositories,
         documents: Documents,
         guard: Guard,
+        quotas: Quotas,
         *,
         create_on_push: bool,
     ) -> None:
@@ -54,6 +56,7 @@ class Push:
         self._account_settings = AccountSettings(documents)
         self._create_on_push = create_on_push
         self.guard = guard
+        self._quotas = quotas
         self._index = index
         self._catalog = catalog
         self._uploads = uploads
@@ -75,6 +78,10 @@ class Push:
         """Open an upload session. Raises Unsupported for a repository of an upstream."""
         self._check_owned(repository)
         return self._uploads.create(repository)
+
+    async def take_room(self, size: int) -> None:
+        """Count on room for an upload's next `size` bytes, 0 where nobody says how many. Raises StorageFull."""
+        await self._uploads.space.take(size)
 
     async def find(self, repository: Repository, session: str) -> Upload:
         """Return an open session of this repository. Raises BlobUploadUnknown, also where it was deleted meanwhile."""
@@ -136,10 +143,17 @@ class Push:
     ) -> PushedManifest:
         """Store a manifest, whose digest the caller has checked, and its tags.
 
-        Raises Unsupported, LayersNotFound, ReferencedImagesNotFound, ImageTagAlreadyExists.
+        Raises Unsupported, LayersNotFound, ReferencedImagesNotFound, ImageTagAlreadyExists, QuotaExceeded.
         """
         self._check_owned(repository)
         self.check_parts(repository, manifest)
+        async with self._quotas.admit(repository, self._repositories.name(repository), digest, manifest):
+            await self._keep(repository, digest, data, manifest, tags)
+        return PushedManifest(digest, manifest.subject.digest if manifest.subject else None)
+
+    async def _keep(
+        self, repository: Repository, digest: Digest, data: bytes, manifest: Manifest, tags: tuple[str, ...]
+    ) -> None:
         await self._repositories.make(repository, "CREATE_ON_PUSH")
         frozen = frozenset(tag for tag in tags if self._repositories.freezes(repository, tag))
         try:
@@ -152,7 +166,6 @@ class Push:
             ) from None
         except TagTaken as taken:
             raise ImageTagAlreadyExists(taken.tag, self._repositories.name(repository)) from None
-        return PushedManifest(digest, manifest.subject.digest if manifest.subject else None)
 
     def check_parts(self, repository: Repository, manifest: Manifest) -> None:
         """Raise LayersNotFound, ReferencedImagesNotFound unless the repository itself has all that is named."""

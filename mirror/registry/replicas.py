@@ -27,6 +27,7 @@ from mirror.store.index import Index
 from mirror.store.mutations import NamedByLists, TagTaken
 
 REPLICATE: Final = "ecr:ReplicateImage"
+READ: Final = ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
 DELETE: Final = "ecr:BatchDeleteImage"
 
 
@@ -60,6 +61,11 @@ class Replicas:
         """Raise AccessDenied unless `principal` may also delete: who brings images may not take others away."""
         self._authority.check(principal, REPLICATE, repository, now)
         self._authority.check(principal, DELETE, repository, now)
+
+    def check_reading(self, principal: Principal, repository: Repository, now: Circumstances) -> None:
+        """Raise AccessDenied unless `principal` may pull here: a node that has lost bytes asks for them."""
+        for action in READ:
+            self._authority.check(principal, action, repository, now)
 
     def digest(self, repository: Repository, tag: str) -> Digest | None:
         """Return what a tag means here."""

@@ -61,6 +61,9 @@ class Repositories:
             raise RepositoryNotFound(name, registry)
         return repository
 
+    def exists(self, repository: Repository) -> bool:
+        return self._index.settings(repository) is not None
+
     def name(self, repository: Repository) -> str:
         """Return the name by which clients of its registry know a repository."""
         return self._routing.address(repository)

@@ -1,6 +1,6 @@
 """The upstreams of the node, by name, and one repository of one of them as a source of bytes."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -52,7 +52,7 @@ class Upstreams:
 
     async def replace(self, rules: Mapping[Registry, Sequence[UpstreamRule]]) -> None:
         """Make `rules` the upstreams that there are. One whose rule has not changed keeps what it has learnt."""
-        gone = [*self._all()]
+        gone = self.all()
         now: dict[Registry, dict[str, Upstream]] = {}
         for registry, wanted in rules.items():
             known = self._by_registry.get(registry, {})
@@ -62,14 +62,18 @@ class Upstreams:
                 upstream = old if old is not None and old.rule == rule else self._make(registry, rule)
                 now[registry][rule.name] = upstream
         self._by_registry = now
-        kept = [*self._all()]
+        kept = self.all()
         for upstream in gone:
             if upstream not in kept:
                 await upstream.close()
 
     async def close(self) -> None:
-        for upstream in self._all():
+        for upstream in self.all():
             await upstream.close()
+
+    def all(self) -> list[Upstream]:
+        """List the upstreams of all registries."""
+        return [upstream for upstreams in self._by_registry.values() for upstream in upstreams.values()]
 
     def names(self, registry: Registry) -> Collection[str]:
         return self._by_registry.get(registry, {}).keys()
@@ -80,6 +84,3 @@ class Upstreams:
         if upstream is None:
             raise NameUnknown(f"{repository} is of an upstream that is no longer cached")
         return Source(repository, upstream)
-
-    def _all(self) -> Iterator[Upstream]:
-        return (upstream for upstreams in self._by_registry.values() for upstream in upstreams.values())

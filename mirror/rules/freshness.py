@@ -36,6 +36,11 @@ def never_changes(rule: UpstreamRule, tag: str) -> bool:
     return fresh_s(rule, tag) == inf
 
 
+def served_until(rule: UpstreamRule, tag: str, checked_at: float) -> float:
+    """Say up to when (unix seconds) a tag checked at `checked_at` is served while its upstream does not answer."""
+    return checked_at + max(fresh_s(rule, tag), rule.tag_fresh_s + rule.stale_max_s if rule.stale_max_s > 0 else 0.0)
+
+
 def age_state(rule: UpstreamRule, age_s: float) -> State:
     """Say the same of anything that is `age_s` seconds old, e.g. a list of tags."""
     return _state(rule.tag_fresh_s, rule, age_s)

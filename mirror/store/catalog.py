@@ -15,7 +15,7 @@ from mirror.oci.digest import Digest, parse_digest
 from mirror.oci.manifest import CHILDREN_MAX, Manifest
 from mirror.oci.names import Registry, Repository
 from mirror.store import mutations, repository_mutations, tables
-from mirror.store.changelog import read_changes
+from mirror.store.changelog import origin_of, read_changes
 from mirror.store.changes import Change
 from mirror.store.database import Database
 from mirror.store.entries import BlobEntry, blob_entry
@@ -125,15 +125,17 @@ class Catalog:
 
     async def delete_tag(self, repository: Repository, tag: str, at: float) -> bool:
         """Delete a tag; tell whether it was there."""
-        return await self._ledger.commit(lambda entry: mutations.delete_tag(entry, repository, tag, at))
+        return await self._ledger.commit(lambda entry: mutations.delete_tag(entry, repository, tag, at), frees=True)
 
     async def delete_manifest(self, repository: Repository, digest: Digest, at: float) -> bool:
         """Delete a manifest and its tags; tell whether it was there. The bytes stay for other repositories."""
-        return await self._ledger.commit(lambda entry: mutations.delete_manifest(entry, repository, digest, at))
+        return await self._ledger.commit(
+            lambda entry: mutations.delete_manifest(entry, repository, digest, at), frees=True
+        )
 
     async def unlink_blob(self, repository: Repository, digest: Digest, at: float) -> bool:
         """Stop serving a blob in `repository`; tell whether it was served. The bytes stay."""
-        return await self._ledger.commit(lambda entry: mutations.unlink_blob(entry, repository, digest, at))
+        return await self._ledger.commit(lambda entry: mutations.unlink_blob(entry, repository, digest, at), frees=True)
 
     # Repositories.
 
@@ -154,7 +156,7 @@ class Catalog:
     async def delete_repository(self, repository: Repository, at: float, *, force: bool) -> bool | None:
         """Delete a repository and all it has; False when it has images and not `force`, None when it is not there."""
         return await self._ledger.commit(
-            lambda entry: repository_mutations.delete_repository(entry, repository, at, force=force)
+            lambda entry: repository_mutations.delete_repository(entry, repository, at, force=force), frees=True
         )
 
     async def rename_repository(self, old: Repository, new: Repository, at: float) -> bool:
@@ -226,6 +228,10 @@ class Catalog:
             Child(parse_digest(row["digest"]), row["size"], row["media_type"], cast("ChildKind", row["kind"]))
             for row in rows
         ]
+
+    async def origin(self, repository: Repository, digest: Digest) -> str:
+        """Return the registry, `account/region`, that a manifest was replicated from; "" where it was not."""
+        return await origin_of(self._database, repository, digest)
 
     async def changes(self, after: int, limit: int) -> list[Change]:
         """Read up to `limit` changes of the log behind the seq `after`, oldest first: what a consumer's cursor does."""

@@ -98,7 +98,7 @@ class Collection:
         async def take(entry: Entry) -> list[Digest]:
             return await _take(entry, sizes, self.guard, now)
 
-        gone = await self._ledger.commit(take)
+        gone = await self._ledger.commit(take, frees=True)
         await asyncio.to_thread(self._files.empty_aside, gone)
         return Tally(len(gone), sum(sizes[digest] or 0 for digest in gone))
 
@@ -145,7 +145,7 @@ class Collection:
             await add_rows(entry.connection, tables.unneeded, rows)
 
         if digests:
-            await self._ledger.commit(put)
+            await self._ledger.commit(put, frees=True)
 
     async def _sizes(self, digests: Sequence[Digest]) -> dict[Digest, int | None]:
         return await asyncio.to_thread(lambda: {digest: self._files.size(digest) for digest in digests})

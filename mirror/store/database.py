@@ -31,7 +31,7 @@ _WRITER_PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=
 # A reader that is last to close must not checkpoint either, so the writer is closed after the readers.
 # A step that makes a table anew drops the old one: foreign keys would empty its children, and cannot be told so later.
 _STEPS_PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=OFF", f"busy_timeout={BUSY_MS_MAX}")
-_READER_PRAGMAS: Final = ("query_only=ON", "wal_autocheckpoint=0", f"busy_timeout={BUSY_MS_MAX}")
+READER_PRAGMAS: Final = ("query_only=ON", "wal_autocheckpoint=0", f"busy_timeout={BUSY_MS_MAX}")
 
 
 class Database:
@@ -39,7 +39,7 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self._writer = _engine(path, _WRITER_PRAGMAS, "BEGIN IMMEDIATE", 1)
-        self._readers = _engine(path, _READER_PRAGMAS, "BEGIN", READERS_MAX)
+        self._readers = _engine(path, READER_PRAGMAS, "BEGIN", READERS_MAX)
 
     @classmethod
     async def open(cls, path: Path) -> Self:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-from mirror.oci.digest import HEX_LENGTHS, Digest, parse_digest
+from mirror.oci.digest import HEX_LENGTHS, Digest, digest_of, parse_digest
 from mirror.oci.errors import DigestInvalid
 from mirror.store.disk import (
     BLOBS,
@@ -28,6 +28,7 @@ from mirror.store.disk import (
 from mirror.store.entries import INLINE_BYTES_MAX, BlobEntry, blob_entry
 
 SHARDS: Final = 256  # two hex digits: a million blobs are 4,000 names a directory
+PROBE_BYTES: Final = 4_096  # a block, so that a disk without a free one says so
 _STAGES: Final = ("fills", "uploads", "writes", "collected")
 
 
@@ -44,7 +45,7 @@ class Files:
         self._stage = root / "stage"
         with full_disk_refused():
             root.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
-            self._lock = _lock(root / "lock")
+            self._lock = take_lock(root / "lock")
             self._make_tree()
 
     def _make_tree(self) -> None:
@@ -83,6 +84,10 @@ class Files:
     def uploads(self) -> Path:
         return self._stage / "uploads"
 
+    @property
+    def writes(self) -> Path:
+        return self._stage / "writes"
+
     def publish(self, staged: Path, digest: Digest) -> None:
         """Give the verified bytes in `staged` their name, durably. Blocks. Its equal may be there.
 
@@ -100,7 +105,7 @@ class Files:
 
     def write(self, digest: Digest, data: bytes) -> None:
         """Store small bytes, whose digest the caller has checked, under their name, durably. Blocks."""
-        staged = self._stage / "writes" / uuid4().hex
+        staged = self.writes / uuid4().hex
         with full_disk_refused():
             try:
                 with open_private(staged) as file:
@@ -121,10 +126,22 @@ class Files:
         os.close(descriptor)
         return None
 
+    def has(self, digest: Digest, size: int) -> bool:
+        """Tell whether the file of a blob is there with all its `size` bytes. For the loop, as `open_blob` is."""
+        descriptor = self.open_blob(digest, size)
+        if descriptor is not None:
+            os.close(descriptor)
+        return descriptor is not None
+
     def size(self, digest: Digest) -> int | None:
         """Return how many bytes the file of `digest` has; None when there is none."""
+        status = self.stat(digest)
+        return None if status is None else status.st_size
+
+    def stat(self, digest: Digest) -> os.stat_result | None:
+        """Look at the file of `digest`; None when there is none. Blocks."""
         try:
-            return self.path(digest).stat().st_size
+            return self.path(digest).stat()
         except FileNotFoundError:
             return None
 
@@ -134,6 +151,11 @@ class Files:
             return self.path(digest).read_bytes()
         except FileNotFoundError:
             return None
+
+    def read_right(self, digest: Digest) -> bytes | None:
+        """Return the bytes of a small blob if they still are what their name says; None when they are not. Blocks."""
+        data = self.read(digest)
+        return data if data is not None and digest_of(data, digest.algorithm) == digest else None
 
     def entry(self, digest: Digest) -> BlobEntry | None:
         """Look at the file of `digest` and say what the index should; None when it is not here. Blocks."""
@@ -157,11 +179,15 @@ class Files:
     def _aside(self, digest: Digest) -> Path:
         return self._stage / "collected" / f"{digest.algorithm}-{digest.hex}"
 
-    def quarantine(self, digest: Digest) -> None:
-        """Put a blob file of wrong bytes aside, for a human to look at."""
-        aside = self.root / "quarantine"
-        make_directory(aside)
-        self.path(digest).rename(aside / f"{digest.algorithm}-{digest.hex}")
+    def try_writing(self) -> None:
+        """Write a little, durably, and remove it. Raises StorageFull or OSError. Blocks."""
+        path = self._stage / "writes" / "probe"
+        with full_disk_refused():
+            try:
+                path.write_bytes(bytes(PROBE_BYTES))
+                sync_file(path)
+            finally:
+                path.unlink(missing_ok=True)
 
     def room(self) -> tuple[int, int]:
         """Return how many bytes of the disk are free for us, and how many it has. Blocks."""
@@ -178,7 +204,8 @@ class Files:
         return f"{self._blobs}/{digest.algorithm}/{digest.hex[:2]}/{digest.hex}"
 
 
-def _lock(path: Path) -> int:
+def take_lock(path: Path) -> int:
+    """Hold a directory for this process by a file in it, until the descriptor is closed. Raises StoreLocked."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

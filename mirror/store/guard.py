@@ -56,6 +56,10 @@ class Guard:
             if not self._held[digest]:
                 del self._held[digest]
 
+    def is_held(self, digest: Digest) -> bool:
+        """Tell whether somebody is writing a blob, or its name."""
+        return digest in self._held
+
     async def free(self, digest: Digest) -> None:
         """Wait until nobody is taking a blob away: then the index says what is so. Raises Unavailable."""
         try:

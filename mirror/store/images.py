@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from sqlalchemy import Select, and_, exists, func, select
+from sqlalchemy import Select, and_, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mirror.oci.digest import Digest, parse_digest
@@ -17,6 +17,7 @@ from mirror.store.database import Database
 from mirror.store.ledger import Ledger, named
 from mirror.store.rows import listed
 from mirror.store.status_mutations import set_status
+from mirror.store.usage import Usage, read_usage
 
 PAGE_MAX: Final = 1_000  # of DescribeImages and ListImages
 LISTS_MAX: Final = 100  # named in a refusal
@@ -73,11 +74,27 @@ class Images:
             chosen = chosen.where(has_tag if tagged else ~has_tag)
         return await self._read(repository, chosen)
 
+    async def roots(self, repository: Repository, after: str, limit: int) -> list[Image]:
+        """List as `page` does what somebody pulls by its own name: what has a tag, or is part of nothing else."""
+        table, child, tag = tables.manifests.c, tables.manifest_children.c, tables.tags.c
+        has_tag = exists().where(tag.repository_id == table.repository_id, tag.digest == table.digest)
+        in_list = exists().where(child.repository_id == table.repository_id, child.digest == table.digest)
+        alone = and_(table.subject.is_(None), ~in_list)
+        chosen = images_of(repository).where(table.digest > after, or_(has_tag, alone))
+        return await self._read(repository, chosen.order_by(table.digest).limit(limit))
+
     async def find(self, repository: Repository, digests: Sequence[Digest]) -> dict[Digest, Image]:
         """Return those of `digests` (some hundred at most) that are images of `repository`."""
         wanted = listed(str(digest) for digest in digests)
         found = await self._read(repository, images_of(repository).where(tables.manifests.c.digest.in_(wanted)))
         return {image.digest: image for image in found}
+
+    async def pulled_last(self, repository: Repository, limit: int) -> list[Image]:
+        """List the images that were pulled last, the newest pull first."""
+        at = tables.manifests.c.pulled_at
+        return await self._read(
+            repository, images_of(repository).where(at.is_not(None)).order_by(at.desc()).limit(limit)
+        )
 
     async def lists_of(self, repository: Repository, digest: Digest) -> list[Digest]:
         """List the manifest lists of `repository` that name `digest`, LISTS_MAX at most."""
@@ -118,11 +135,13 @@ class Images:
 
     async def untag(self, repository: Repository, tag: str, at: float) -> Digest | None:
         """Delete a tag, and the image with its last one; return the digest that it had. Raises NamedByLists."""
-        return await self._ledger.commit(lambda entry: mutations.untag(entry, repository, tag, at))
+        return await self._ledger.commit(lambda entry: mutations.untag(entry, repository, tag, at), frees=True)
 
     async def delete(self, repository: Repository, digest: Digest, at: float) -> bool:
         """Delete an image and its tags; tell whether it was there. Raises NamedByLists where lists need it."""
-        return await self._ledger.commit(lambda entry: mutations.delete_image(entry, repository, digest, at))
+        return await self._ledger.commit(
+            lambda entry: mutations.delete_image(entry, repository, digest, at), frees=True
+        )
 
     async def set_status(self, repository: Repository, digest: Digest, status: Status, at: float) -> bool:
         """Make an image ACTIVE or ARCHIVED; tell whether it was there."""
@@ -131,6 +150,15 @@ class Images:
     async def note_pulls(self, pulls: Pulls) -> None:
         """Write when images were pulled last, many at once."""
         await self._ledger.commit(lambda entry: mutations.note_pulls(entry, pulls))
+
+    async def count_pulls(self, counts: Mapping[Repository, int], at: float) -> None:
+        """Add to how often repositories were pulled, many at once."""
+        await self._ledger.commit(lambda entry: mutations.count_pulls(entry, counts, at))
+
+    async def usage(self, repository: Repository) -> Usage:
+        """Say what a repository has and how much it is used."""
+        async with self._database.read() as connection:
+            return await read_usage(connection, repository)
 
     async def _read(self, repository: Repository, chosen: Select[Any]) -> list[Image]:
         async with self._database.read() as connection:

@@ -177,6 +177,20 @@ class Index:
                 at_one = cursor.next()
         return found
 
+    def blob_count(self) -> int:
+        """Return how many blobs are here."""
+        with self._begin() as transaction:
+            return int(transaction.stat(self._tables.blobs)["entries"])
+
+    def extent(self) -> tuple[int, int]:
+        """Return how much of the memory map was ever used, and its size: bytes."""
+        info = self._environment.info()
+        return (int(info["last_pgno"]) + 1) * int(self._environment.stat()["psize"]), int(info["map_size"])
+
+    def note(self, name: str) -> bytes | None:
+        """Return what was noted by `name`: of the node's work on the store itself. A rebuild forgets it."""
+        return self._get(f"note {name}".encode(), self._tables.meta)
+
     def _get(self, key: bytes, table: lmdb._Database) -> bytes | None:
         with self._begin() as transaction:
             record: bytes | None = transaction.get(key, None, table)
@@ -210,11 +224,24 @@ class Index:
         """Forget the bytes of `digest` if they are not whole on the disk."""
         await self.write(lambda index: index.drop_lost_blob(digest, find_blob))
 
+    def post_checksum(self, digest: Digest, entry: BlobEntry) -> None:
+        """Note the checksum of bytes that were read and found right, unless their entry is another one by then."""
+        self._post(lambda index: index.note_checksum(digest, entry))
+
     async def touch_tag(self, repository: Repository, tag: str, checked_at: float) -> None:
         await self.write(lambda index: index.touch_tag(repository, tag, checked_at))
 
     def post_touch_tag(self, repository: Repository, tag: str, checked_at: float) -> None:
         self._post(lambda index: index.touch_tag(repository, tag, checked_at))
+
+    async def take_back_whole(self, images: Sequence[tuple[Repository, Digest]]) -> None:
+        """Say that blobs of these manifests may be missing."""
+
+        def take_back(index: Projection) -> None:
+            for repository, digest in images:
+                index.take_back_whole(repository, digest)
+
+        await self.write(take_back)
 
     async def mark_whole(self, repository: Repository, digest: Digest) -> None:
         """Say that all blobs of this manifest are here."""
@@ -229,9 +256,16 @@ class Index:
     async def drop_document(self, repository: Repository, key: str) -> None:
         await self.write(lambda index: index.drop_document(repository, key))
 
+    async def drop_documents(self, repository: Repository) -> None:
+        """Forget all that was kept of an upstream's answers about `repository`."""
+        await self.write(lambda index: index.drop_documents(repository))
+
     async def write(self, change: Callable[[Projection], T], *, durable: bool = False) -> T:
         """Run `change` on the writer's thread, in one transaction with what else is waiting."""
         return await self._writer.do(lambda transaction: change(Projection(transaction, self._tables)), durable=durable)
+
+    async def put_note(self, name: str, text: bytes) -> None:
+        await self.write(lambda index: index.put_note(name, text))
 
     async def finish_build(self, cursor: int) -> None:
         """Say that the index is whole up to the change `cursor`: the last act of a rebuild."""

@@ -6,8 +6,8 @@ could not take waits here and goes first the next time. `run` is a coroutine tha
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar, cast
 
 import orjson
@@ -16,9 +16,10 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mirror.oci.digest import Digest
-from mirror.oci.errors import Unavailable
+from mirror.oci.errors import StorageFull, Unavailable
 from mirror.oci.names import Repository
 from mirror.store import tables
+from mirror.store.changelog import append_changes
 from mirror.store.changes import Change
 from mirror.store.database import Database, full_disk_refused_by_sql
 from mirror.store.document_map import DocumentKey, DocumentMap
@@ -27,7 +28,9 @@ from mirror.store.files import Files
 from mirror.store.guard import Guard, PartsGone
 from mirror.store.index import Index
 from mirror.store.news import News
+from mirror.store.reserve import Reserve
 from mirror.store.rows import add_rows, put_rows
+from mirror.store.waiting import Waiting, answer_all
 
 BATCH_MAX: Final = 64  # mutations a commit: 64 together already cost the disk a sixty-fourth each
 QUEUE_MAX: Final = 1_000  # mutations waiting; who comes later waits in front of the queue
@@ -136,22 +139,24 @@ def named(repository: Repository) -> tuple[Any, Any, Any]:
 Mutation = Callable[[Entry], Awaitable[T]]
 
 
-@dataclass(slots=True)
-class _Waiting:
-    mutation: Mutation[Any]
-    answer: asyncio.Future[Any]
-    outcome: Any = None
-
-
 class Ledger:
     """Takes mutations from many callers, commits them in groups."""
 
-    def __init__(self, database: Database, index: Index, files: Files, documents: DocumentMap, guard: Guard) -> None:
+    def __init__(
+        self,
+        database: Database,
+        index: Index,
+        files: Files,
+        documents: DocumentMap,
+        guard: Guard,
+        reserve: Reserve,
+    ) -> None:
+        self._reserve = reserve
         self._database = database
         self._index = index
         self._files = files
         self._guard = guard
-        self._queue: asyncio.Queue[_Waiting | None] = asyncio.Queue(QUEUE_MAX)
+        self._queue: asyncio.Queue[Waiting | None] = asyncio.Queue(QUEUE_MAX)
         self._behind: list[Change] = []
         self._ids: dict[Repository, int] = {}
         self.documents = documents
@@ -159,14 +164,18 @@ class Ledger:
         self._closing = False
         self._stopped = asyncio.Event()
 
-    async def commit(self, mutation: Mutation[T]) -> T:
+    async def commit(self, mutation: Mutation[T], *, frees: bool = False) -> T:
         """Run `mutation` in a transaction; return its answer once it is committed and in the index.
 
-        Raises what `mutation` raises, and then nothing of it is kept; Unavailable when the disk does not answer.
+        One that `frees` room, sooner or later, is given the reserve on a full disk and run again; while that is spent,
+        no other is run. Raises what `mutation` raises, and then nothing of it is kept; Unavailable when the disk does
+        not answer, StorageFull when it is full.
         """
         if self._closing:
             raise Unavailable("the database is closing")
-        waiting = _Waiting(mutation, asyncio.get_running_loop().create_future())
+        if self._reserve.spent and not frees:
+            raise StorageFull("no room left on the disk of this registry: what is left is for clean-up")
+        waiting = Waiting(mutation, asyncio.get_running_loop().create_future(), frees)
         try:
             async with asyncio.timeout(MUTATION_S_MAX):
                 await self._queue.put(waiting)
@@ -193,7 +202,7 @@ class Ledger:
         except TimeoutError:
             _log.error("mutations lost: the database did not answer", waiting=self._queue.qsize())
 
-    async def _commit_all(self, batch: list[_Waiting]) -> None:
+    async def _commit_all(self, batch: list[Waiting]) -> None:
         """Commit a batch; one that fails is run again mutation by mutation, so that a failure is only its own."""
         try:
             await self._commit(batch)
@@ -201,10 +210,12 @@ class Ledger:
             if len(batch) > 1:
                 for waiting in batch:
                     await self._commit_all([waiting])
+            elif isinstance(error, StorageFull) and await self._give_way(batch):
+                await self._commit_all(batch)
             elif not batch[0].answer.done():
                 batch[0].answer.set_exception(error)
 
-    async def _commit(self, batch: list[_Waiting]) -> None:
+    async def _commit(self, batch: list[Waiting]) -> None:
         if len(self._behind) > BEHIND_MAX:
             await self._project({}, ())
         taken: set[Digest] = set()
@@ -215,7 +226,7 @@ class Ledger:
                     for waiting in batch:
                         waiting.outcome = await waiting.mutation(entry)
                     await entry.write_links()
-                    changes = await _append(connection, entry.changes)
+                    changes = await append_changes(connection, entry.changes)
             self._remember(entry)
             self._behind += changes
             if changes:
@@ -225,23 +236,32 @@ class Ledger:
             if taken:
                 self._guard.release(taken)
 
+    async def _give_way(self, batch: list[Waiting]) -> bool:
+        """Give up the reserve for a batch that frees room; tell whether it has that now, and may be tried again."""
+        return any(waiting.frees for waiting in batch) and await asyncio.to_thread(self._reserve.give_up)
+
     def _going(self) -> set[Digest]:
         """Return the blobs that were collected and that the index still shows: it is behind."""
         return {change.named for change in self._behind if change.kind == "blob.collected"}
 
-    async def _answer(self, batch: list[_Waiting], entry: Entry) -> None:
+    async def _answer(self, batch: list[Waiting], entry: Entry) -> None:
         """Let the index follow, then tell the callers. What is committed is not run again, whatever the index says."""
         gone = entry.collected & entry.taken
         try:
-            await self._project(entry.seen, gone)
+            try:
+                await self._project(entry.seen, gone)
+            except StorageFull:
+                if not await self._give_way(batch):
+                    raise
+                await self._project(entry.seen, gone)
             if gone:
                 # Before the next transaction: its projection must not find a file that is going.
                 await asyncio.to_thread(self._files.set_aside, gone)
         except Exception as error:  # noqa: BLE001 - it is the callers' answer
             _log.error("index is behind", changes=len(self._behind), error=repr(error))
-            _answer_all(batch, error)
+            answer_all(batch, error)
         else:
-            _answer_all(batch, None)
+            answer_all(batch, None)
 
     async def _project(self, seen: Mapping[Digest, BlobEntry], gone: Collection[Digest]) -> None:
         def find(digest: Digest) -> BlobEntry | None:
@@ -260,9 +280,9 @@ class Ledger:
         if entry.documents:
             self.documents.take_in(entry.documents)
 
-    async def _take(self) -> list[_Waiting]:
+    async def _take(self) -> list[Waiting]:
         """Wait for a mutation and take those behind it along. Nothing means: stop."""
-        batch: list[_Waiting] = []
+        batch: list[Waiting] = []
         while len(batch) < BATCH_MAX and (not batch or not self._queue.empty()):
             waiting = await self._queue.get()
             if waiting is None:
@@ -273,23 +293,3 @@ class Ledger:
             if not waiting.answer.done():
                 batch.append(waiting)
         return batch
-
-
-async def _append(connection: AsyncConnection, changes: Iterable[Change]) -> list[Change]:
-    """Write `changes` to the log; return them with their places in it."""
-    changes = list(changes)
-    if not changes:
-        return []
-    statement = insert(tables.changes).returning(tables.changes.c.seq, sort_by_parameter_order=True)
-    placed = await connection.execute(statement, [change.row() for change in changes])
-    return [replace(change, seq=seq) for change, seq in zip(changes, placed.scalars(), strict=True)]
-
-
-def _answer_all(batch: list[_Waiting], error: Exception | None) -> None:
-    for waiting in batch:
-        if waiting.answer.done():
-            continue
-        if error is not None:
-            waiting.answer.set_exception(error)
-        else:
-            waiting.answer.set_result(waiting.outcome)

@@ -69,7 +69,7 @@ class LifecycleRows:
 
     async def note_run(self, repository: Repository, at: float) -> None:
         """Write that the policy was run at `at`; nothing where the repository is gone."""
-        await self._ledger.commit(lambda entry: put_document(entry, repository, EVALUATED, "", at))
+        await self._ledger.commit(lambda entry: put_document(entry, repository, EVALUATED, "", at), frees=True)
 
     async def act(
         self, repository: Repository, text: str, actions: Sequence[lifecycle.Action], known: Known, at: float
@@ -79,7 +79,7 @@ class LifecycleRows:
         Left out is an action whose image, or the subject that it follows, is not what `known` says any more. Raises
         PolicyChanged unless `text` is the policy still: a policy that was taken away does nothing more.
         """
-        return await self._ledger.commit(lambda entry: _act(entry, repository, text, actions, known, at))
+        return await self._ledger.commit(lambda entry: _act(entry, repository, text, actions, known, at), frees=True)
 
     async def _standings(self, chosen: Select[Any]) -> list[Standing]:
         async with self._database.read() as connection:

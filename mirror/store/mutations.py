@@ -21,6 +21,7 @@ from mirror.store.status_mutations import CHILDREN_ASKED_MAX, restore_artifacts,
 from mirror.store.unneeded import suspect, suspect_image
 
 SCAN_KIND: Final = "scan/"  # repository documents about one image, whose digest follows: they go with it
+PULLS_KIND: Final = "pulls"  # the repository document that counts its pulls
 _LISTS_MAX: Final = 100  # named in a refusal
 
 
@@ -102,6 +103,23 @@ async def note_pulls(entry: Entry, pulls: Mapping[tuple[Repository, Digest], flo
         repository_id = await entry.repository_id(repository)
         same = table.c.repository_id == repository_id, table.c.digest == str(digest)
         await entry.connection.execute(update(table).where(*same).values(pulled_at=at))
+
+
+async def count_pulls(entry: Entry, counts: Mapping[Repository, int], at: float) -> None:
+    """Add to how often repositories were pulled. Not a change either; a repository that is gone takes its count along.
+
+    The count is the text of a document of the repository, and the document's time that of the last of them.
+    """
+    table = tables.repository_documents
+    rows = []
+    for repository, count in counts.items():
+        repository_id = await entry.repository_id(repository)
+        if repository_id is None:
+            continue
+        before = select(table.c.body).where(table.c.repository_id == repository_id, table.c.kind == PULLS_KIND)
+        total = count + int((await entry.connection.execute(before)).scalar() or 0)
+        rows.append({"repository_id": repository_id, "kind": PULLS_KIND, "body": str(total), "updated_at": at})
+    await put_rows(entry.connection, table, rows)
 
 
 class NamedByLists(Exception):

@@ -51,10 +51,16 @@ class Projection:
         prefix = repository.key()
         self._transaction.delete(prefix, db=self._tables.repositories)
         for table in (self._tables.members, self._tables.tags, self._tables.documents):
-            with self._transaction.cursor(table) as cursor:
-                at_one = cursor.set_range(prefix)
-                while at_one and bytes(cursor.key()).startswith(prefix):
-                    at_one = cursor.delete()
+            self._drop(table, prefix)
+
+    def drop_documents(self, repository: Repository) -> None:
+        self._drop(self._tables.documents, repository.key())
+
+    def _drop(self, table: lmdb._Database, prefix: bytes) -> None:
+        with self._transaction.cursor(table) as cursor:
+            at_one = cursor.set_range(prefix)
+            while at_one and bytes(cursor.key()).startswith(prefix):
+                at_one = cursor.delete()
 
     def rename_repository(self, old: Repository, new: Repository) -> None:
         """Let `new` serve what `old` did; all of it was proven or fetched, or cannot be fetched any more."""
@@ -85,14 +91,18 @@ class Projection:
         member = self.member(repository, digest)
         return member is not None and member.proven and self.has_blob(digest)
 
-    def find_blob(self, digest: Digest, find: FindBlob) -> bool:
-        """Put the entry of bytes that `find` can see unless it is there; tell whether it is now."""
+    def find_blob(self, digest: Digest, find: FindBlob, size: int = -1) -> bool:
+        """Put the entry of bytes that `find` can see unless it is there; tell whether it is now.
+
+        Of a known `size` (-1: nobody knows) no others are taken: a file may have become shorter while nobody looked.
+        """
         if self.has_blob(digest):
             return True
         entry = find(digest)
-        if entry is not None:
-            self.put_blob(digest, entry)
-        return entry is not None
+        if entry is None or size not in (-1, entry.size):
+            return False
+        self.put_blob(digest, entry)
+        return True
 
     def drop_blob(self, digest: Digest) -> None:
         self._count(digest, 0)
@@ -113,6 +123,17 @@ class Projection:
         found, record = find(digest), self._transaction.get(digest.key(), db=self._tables.blobs)
         if record is not None and (found is None or found.size != BLOB.unpack(record)[0]):
             self.drop_blob(digest)
+
+    def renew_blob(self, digest: Digest, find: FindBlob) -> None:
+        """Make the entry anew of what `find` sees."""
+        self.drop_blob(digest)
+        self.find_blob(digest, find)
+
+    def note_checksum(self, digest: Digest, entry: BlobEntry) -> None:
+        """Put the checksum of bytes that are here still."""
+        record = self._transaction.get(digest.key(), db=self._tables.blobs)
+        if record is not None and BLOB.unpack(record)[0] == entry.size:
+            self._transaction.put(digest.key(), entry.pack(), db=self._tables.blobs)
 
     def member(self, repository: Repository, digest: Digest) -> Member | None:
         record = self._transaction.get(repository.key() + digest.key(), db=self._tables.members)
@@ -151,6 +172,12 @@ class Projection:
         if member is not None and not member.whole:
             self.put_member(repository, digest, replace(member, whole=True))
 
+    def take_back_whole(self, repository: Repository, digest: Digest) -> None:
+        """Say that blobs of a manifest may be missing; the next pull looks."""
+        member = self.member(repository, digest)
+        if member is not None and member.whole:
+            self.put_member(repository, digest, replace(member, whole=False))
+
     def set_tag(self, repository: Repository, tag: str, entry: TagEntry) -> None:
         self._transaction.put(repository.key() + tag.encode(), entry.pack(), db=self._tables.tags)
 
@@ -168,6 +195,9 @@ class Projection:
 
     def drop_document(self, repository: Repository, key: str) -> None:
         self._transaction.delete(repository.key() + key.encode(), db=self._tables.documents)
+
+    def put_note(self, name: str, text: bytes) -> None:
+        self._transaction.put(f"note {name}".encode(), text, db=self._tables.meta)
 
 
 Effect = Callable[[Projection, Change, FindBlob], None]
@@ -192,7 +222,7 @@ def _nothing(index: Projection, change: Change, _: FindBlob) -> None:
 
 def _manifest_put(index: Projection, change: Change, find: FindBlob) -> None:
     detail = change.detail
-    index.find_blob(change.named, find)
+    index.find_blob(change.named, find, detail["size"])
     index.put_manifest(change.repository, change.named, detail["media_type"], detail["size"], detail["whole"])
     for digest, size, media_type in detail["blobs"]:
         index.link(change.repository, parse_digest(digest), media_type, size, proven=change.repository.owned)
@@ -212,8 +242,8 @@ def _manifest_deleted(index: Projection, change: Change, _: FindBlob) -> None:
 
 
 def _blob_linked(index: Projection, change: Change, find: FindBlob) -> None:
-    index.find_blob(change.named, find)
     detail = change.detail
+    index.find_blob(change.named, find, detail["size"])
     index.link(change.repository, change.named, detail["media_type"], detail["size"], proven=True)
 
 

@@ -10,13 +10,16 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import xxhash
 
 from mirror.oci.digest import Digest, hasher
 from mirror.oci.ranges import Span
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 NOTE_EVERY_BYTES: Final = 16 * 1024 * 1024  # a kill costs at most this much fetching again
 READ_BYTES: Final = 1024 * 1024  # one read while hashing what is already here
@@ -114,6 +117,10 @@ class SparseFile:
     def verified(self) -> bool:
         """Tell whether the bytes up to the front have the digest's name."""
         return self._hash.hexdigest() == self.digest.hex
+
+    def running(self) -> "_Hash":
+        """Return a hash of the bytes up to the front, for who goes on from there."""
+        return self._hash.copy()
 
     def checksum(self) -> int:
         """Return the xxh3 of the bytes up to the front, for the scrub."""

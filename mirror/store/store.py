@@ -16,7 +16,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-import lmdb
 import structlog
 
 from mirror.oci.digest import Digest, parse_digest
@@ -32,17 +31,22 @@ from mirror.store.disk import sync_directory
 from mirror.store.documents import Documents, read_documents
 from mirror.store.environment import IndexDamaged
 from mirror.store.eviction import EvictionRows
+from mirror.store.examination import missing
 from mirror.store.files import Files
 from mirror.store.guard import GRACE_S, Guard
+from mirror.store.holders import Holders
 from mirror.store.images import Images
 from mirror.store.index import Index
 from mirror.store.ledger import Ledger
 from mirror.store.lifecycles import LifecycleRows
+from mirror.store.losses import Losses
 from mirror.store.news import News
-from mirror.store.rebuild import Progress, rebuild, replay
+from mirror.store.purges import Purges
+from mirror.store.rebuild import Progress, rebuild, replay, unseen
 from mirror.store.replications import Replications
+from mirror.store.reserve import Reserve
+from mirror.store.space import Space
 from mirror.store.uploads import Uploads
-from mirror.store.verify import missing
 
 RECENT_CHANGES: Final = 200  # looked at after a start: more than a disk's cache can have held back
 SAMPLE_BLOBS: Final = 2_000  # entries followed to their files at a start, recent ones first: some 10 ms
@@ -62,12 +66,17 @@ class Store:
     catalog: Catalog
     images: Images
     lifecycles: LifecycleRows
+    purges: Purges
     documents: Documents
     cursors: Cursors
     replications: Replications
     news: News
     guard: Guard
+    space: Space
+    reserve: Reserve
     collection: Collection
+    holders: Holders
+    losses: Losses
     eviction: EvictionRows
     database: Database
 
@@ -80,7 +89,7 @@ class Store:
         *,
         home: Registry,
         rebuilt: bool = False,
-        progress: Progress | None = None,
+        progress: Progress = unseen,
         grace_s: float = GRACE_S,
     ) -> AsyncIterator["Store"]:
         """Open the store at `root`, making it if need be; `rebuilt` builds the index anew whatever its state.
@@ -93,6 +102,8 @@ class Store:
         async with AsyncExitStack() as stack:
             files = await asyncio.to_thread(Files, root)
             stack.callback(files.close)
+            reserve = Reserve(root)
+            await asyncio.to_thread(reserve.lend)
             database = await Database.open(root / "mirror.db")
             stack.push_async_callback(database.close)
             await adopt(database, home)
@@ -100,43 +111,39 @@ class Store:
             stack.push_async_callback(index.close)
             # The names of the database and the index are new after a first start; nothing else makes them safe.
             await asyncio.to_thread(sync_directory, root)
-            guard = Guard(grace_s)
-            ledger = Ledger(database, index, files, await read_documents(database), guard)
+            guard, space, holders = Guard(grace_s), Space(root), Holders(database)
+            ledger = Ledger(database, index, files, await read_documents(database), guard, reserve)
             store = cls(
                 files=files,
-                uploads=Uploads(files),
+                uploads=Uploads(files, space),
                 index=index,
                 catalog=Catalog(database, ledger),
                 images=Images(database, ledger),
                 lifecycles=LifecycleRows(database, ledger),
+                purges=Purges(database, ledger),
                 documents=Documents(ledger),
                 cursors=Cursors(database, ledger),
                 replications=Replications(database, ledger),
                 news=ledger.news,
                 guard=guard,
+                space=space,
+                reserve=reserve,
                 collection=Collection(database, ledger, index, files, guard),
+                holders=holders,
+                losses=Losses(files, index, holders, guard),
                 eviction=EvictionRows(database, ledger),
                 database=database,
             )
             replayed = await replay(database, index, files)
             await _look_at_recent(store)
+            await asyncio.to_thread(reserve.make)
             spawn(ledger.run(), "store.ledger")
             stack.push_async_callback(ledger.stop)
             _log.info("store open", root=os.fspath(root), sqlite=sqlite3.sqlite_version, changes_replayed=replayed)
             yield store
 
-    def fault(self) -> str:
-        """Say what keeps the store from serving, "" when nothing does."""
-        try:
-            self.index.cursor()
-        except lmdb.Error as error:
-            return f"the index cannot be read: {error}"
-        return ""
 
-
-async def _open_index(
-    path: Path, database: Database, files: Files, progress: Progress | None, *, rebuilt: bool
-) -> Index:
+async def _open_index(path: Path, database: Database, files: Files, progress: Progress, *, rebuilt: bool) -> Index:
     seq = await last_seq(database)
     if not rebuilt:
         try:
@@ -165,14 +172,15 @@ async def _open_built(path: Path, seq: int) -> Index:
 
 
 async def _look_at_recent(store: Store) -> None:
-    """Follow what was written last, and a sample of the rest, to the files; drop the entries of those that are gone."""
+    """Follow what was written last, and a sample of the rest, to the files; what is gone is a miss from now on."""
     recent = await recent_changes(store.database, RECENT_CHANGES)
     digests = dict.fromkeys(islice(_digests(recent), SAMPLE_BLOBS // 2))
     some_key = os.urandom(32)
     for mark in (b"\x01", b"\x02"):
         digests |= dict.fromkeys(digest for digest, _ in store.index.blobs_after(mark + some_key, SAMPLE_BLOBS // 4))
-    for fault in await missing(store.files, store.index, list(digests), repair=True):
-        _log.error("blob lost", fault=fault.kind, digest=str(fault.digest))
+    for fault in await missing(store.files, store.index, list(digests)):
+        if not await store.losses.repair(fault):
+            _log.error("blob lost", fault=fault.kind, digest=str(fault.digest))
 
 
 def _digests(changes: Iterable[Change]) -> Iterator[Digest]:

@@ -14,6 +14,7 @@ import msgspec
 from mirror.oci.errors import BlobUploadUnknown, Unavailable
 from mirror.oci.names import Repository, read_registry
 from mirror.store.files import Files
+from mirror.store.space import Space
 from mirror.store.upload import Note, Upload, note_path
 
 UPLOADS_MAX: Final = 10_000  # open at once: far above a busy registry, and some hundred bytes each
@@ -24,7 +25,8 @@ NOTE_BYTES_MAX: Final = 4_096  # two names: anything larger is no note of ours
 class Uploads:
     """The open uploads of one store."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, space: Space) -> None:
+        self.space = space
         self._files = files
         self._open: dict[str, Upload] = {}
 

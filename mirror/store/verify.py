@@ -1,107 +1,77 @@
-"""Whether what is on the disk is what the index says: every blob hashed again, every entry followed to its file.
+"""Whether what is on the disk is what the index says: all entries followed to their files, all files to their entries,
+and what repositories of our own name to either. Finds faults; `losses.py` does something about them.
 
-Source: RELIABILITY 3.1 and section 4, "bit rot". Reads only, unless asked to repair. A repair never deletes bytes:
-wrong ones are put aside under `quarantine/`, so that the next pull fetches good ones.
+Source: RELIABILITY 3.1 and section 4, "Bit rot".
 """
 
 import asyncio
-import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
 from itertools import islice
-from typing import Final, Literal
+from typing import Final
 
-from mirror.oci.digest import Digest, digest_of
-from mirror.store.files import Files
-from mirror.store.index import Index
+from mirror.oci.digest import Digest
+from mirror.store.examination import Examiner, Fault, Take
+from mirror.store.store import Store
 
 PAGE_MAX: Final = 500  # blobs named in memory at once
-READ_BYTES: Final = 1024 * 1024
+SEEN_MAX: Final = 100_000  # digests remembered so that none is told twice; some 20 MB
 
-FaultKind = Literal["wrong bytes", "wrong size", "wrong inline bytes", "entry without file", "file without entry"]
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Something that is not as it should be, and whether that was put right."""
-
-    kind: FaultKind
-    digest: Digest
-    repaired: bool
-
-    @property
-    def harmless(self) -> bool:
-        """A file that no entry names: a crash may leave one, and the next push or fill of it takes it up."""
-        return self.kind == "file without entry"
+Progress = Callable[[int], object]  # blobs looked at so far
 
 
-Progress = Callable[[int], object]  # blobs hashed so far
+async def at_once(_: int) -> None:
+    """Let bytes be read as fast as they can."""
 
 
-async def verify(
-    files: Files, index: Index, *, repair: bool = False, progress: Progress = lambda _: None
-) -> AsyncIterator[Fault]:
-    """Check all files, then all entries. A file without an entry is harmless: a crash may leave one."""
-    found = files.scan()
-    done = 0
-    while page := await asyncio.to_thread(lambda: list(islice(found, PAGE_MAX))):
-        for digest, _ in page:
-            kind = await _file_fault(files, index, digest)
-            done += 1
-            progress(done)
-            if kind is not None:
-                if repair:
-                    await _repair_file(files, index, digest, kind)
-                yield Fault(kind, digest, repair)
-    last: Digest | None = None
-    while entries := index.blobs(last, PAGE_MAX):
-        last = entries[-1][0]
-        for fault in await missing(files, index, [digest for digest, _ in entries], repair=repair):
-            yield fault
+class Verification:
+    """Looks at all of a store. Thorough: every stored byte is held against its digest."""
+
+    def __init__(self, store: Store, take: Take = at_once) -> None:
+        self._store = store
+        self._index = store.index
+        self._examiner = Examiner(store.files, store.index, take, thorough=True)
+
+    async def faults(self, progress: Progress = lambda _: None) -> AsyncIterator[Fault]:
+        """Yield each fault as it is found; whoever repairs it does so before the next one is looked for."""
+        done = 0
+        told: set[Digest] = set()
+        async for fault in self._all():
+            if fault is not None:
+                if len(told) < SEEN_MAX:
+                    told.add(fault.digest)
+                yield fault
+            else:
+                done += 1
+                progress(done)
+        async for digest in unheld(self._store):
+            if digest not in told:
+                yield Fault("name without bytes", digest)
+
+    async def _all(self) -> AsyncIterator[Fault | None]:
+        """Yield the faults of each blob, and None behind each."""
+        last: Digest | None = None
+        while page := self._index.blobs(last, PAGE_MAX):
+            for digest, _ in page:
+                yield await self._examiner.entry(digest)
+                yield None
+            last = page[-1][0]
+        found = self._store.files.scan()
+        while strays := await asyncio.to_thread(lambda: list(islice(found, PAGE_MAX))):
+            for digest, size in strays:
+                if self._index.blob(digest) is None:
+                    yield await self._examiner.stray(digest, size)
+                    yield None
 
 
-async def missing(files: Files, index: Index, digests: Sequence[Digest], *, repair: bool) -> list[Fault]:
-    """Check the entries of `digests` against their files, by size only. A repair drops an entry that has none."""
-    sizes = await asyncio.to_thread(lambda: [files.size(digest) for digest in digests])
-    faults: list[Fault] = []
-    for digest, size in zip(digests, sizes, strict=True):
-        entry = index.blob(digest)
-        if entry is None or entry.size == size:
-            continue
-        if repair:
-            await index.drop_blob(digest)
-        faults.append(Fault("entry without file" if size is None else "wrong size", digest, repair))
-    return faults
-
-
-async def _file_fault(files: Files, index: Index, digest: Digest) -> FaultKind | None:
-    if not await asyncio.to_thread(_is_right, files, digest):
-        return "wrong bytes"
-    entry = index.blob(digest)
-    if entry is None:
-        return "file without entry"
-    if entry.data is not None and digest_of(entry.data, digest.algorithm) != digest:
-        return "wrong inline bytes"
-    return None
-
-
-async def _repair_file(files: Files, index: Index, digest: Digest, kind: FaultKind) -> None:
-    if kind == "wrong bytes":
-        await index.drop_blob(digest)
-        await asyncio.to_thread(files.quarantine, digest)
-        return
-    entry = await asyncio.to_thread(files.entry, digest)
-    if entry is not None:
-        await index.put_blob(digest, entry)
-
-
-def _is_right(files: Files, digest: Digest) -> bool:
-    """Hash a file again. One that was deleted meanwhile is nobody's fault."""
-    running = hashlib.new(digest.algorithm)
-    try:
-        with files.path(digest).open("rb") as file:
-            while data := file.read(READ_BYTES):
-                running.update(data)
-    except FileNotFoundError:
-        return True
-    return running.hexdigest() == digest.hex
+async def unheld(store: Store) -> AsyncIterator[Digest]:
+    """Yield what repositories of our own name and the index has no bytes of."""
+    seen: set[Digest] = set()
+    async for page in store.holders.ours():
+        for digest in page:
+            # What is being pushed has its rows a moment before it has its entry.
+            if digest in seen or store.guard.is_held(digest) or store.index.blob(digest) is not None:
+                continue
+            if len(seen) >= SEEN_MAX:
+                seen.clear()
+            seen.add(digest)
+            yield digest

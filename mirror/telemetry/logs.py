@@ -107,6 +107,13 @@ def start_logging(level: LogLevel = "info", form: LogFormat = "json", descriptor
     logging.basicConfig(level=max(number, logging.WARNING), handlers=[_Foreign()], force=True)
 
 
+def change_level(level: LogLevel) -> None:
+    """Send events of `level` and above, from now on."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(**{**structlog.get_config(), "wrapper_class": structlog.make_filtering_bound_logger(number)})
+    logging.root.setLevel(max(number, logging.WARNING))
+
+
 @atexit.register
 def stop_logging() -> None:
     """Write the lines that wait; events after this have nowhere to go until `start_logging`."""

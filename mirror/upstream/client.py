@@ -24,7 +24,7 @@ from mirror.upstream.blobs import Blobs
 from mirror.upstream.body import BlobBody, read_small, refuse_page
 from mirror.upstream.calls import Calls
 from mirror.upstream.conversation import Ask, Conversation
-from mirror.upstream.health import Health
+from mirror.upstream.health import Health, Standing
 from mirror.upstream.limits import NAMES_PER_PAGE, SMALL_BYTES_MAX, TAGS_PER_PAGE, Limits
 from mirror.upstream.manifests import FetchedManifest, ManifestHead, read_head, read_manifest
 from mirror.upstream.pages import read_names, read_referrers, read_tags
@@ -74,6 +74,10 @@ class Upstream:
     def last_success_at(self) -> float:
         """When the registry last answered (monotonic seconds); 0.0 for never."""
         return self._health.breaker.last_success_at
+
+    def standing(self, now: float) -> Standing:
+        """Say how this upstream stands at `now` (monotonic seconds)."""
+        return self._health.standing(now)
 
     def reachable(self, now: float) -> bool:
         """Say whether a call would be let through at `now` (monotonic seconds): breaker closed, no pause asked."""

@@ -16,6 +16,22 @@ from mirror.upstream.breaker import Breaker
 from mirror.upstream.budget import Budget
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an upstream stands: would it be asked now, else why not and in how many seconds.
+
+    `calls_left` of `calls` is None where it grants no number; `answered_s` is how long ago it answered last, None for
+    never.
+    """
+
+    reachable: bool
+    reason: str
+    wait_s: float
+    calls_left: int | None
+    calls: int | None
+    answered_s: float | None
+
+
 @dataclass(slots=True)
 class Health:
     """What is known of `upstream`, a name for messages."""
@@ -26,6 +42,19 @@ class Health:
 
     def reachable(self, now: float) -> bool:
         return self.breaker.reachable(now) and not self.budget.paused(now)
+
+    def standing(self, now: float) -> Standing:
+        """Say how the upstream stands at `now`."""
+        paused = self.budget.paused(now)
+        last = self.breaker.last_success_at
+        return Standing(
+            reachable=self.reachable(now),
+            reason="it asks us to wait" if paused else self.breaker.reason,
+            wait_s=max(self.breaker.wait_s(now), self.budget.paused_until - now if paused else 0.0),
+            calls_left=self.budget.left(now),
+            calls=self.budget.limit,
+            answered_s=now - last if last else None,
+        )
 
     def admit(self, need: Need) -> None:
         """Let a call through; raises UpstreamUnavailable, with Retry-After, when now is not the time."""

@@ -23,6 +23,7 @@ from mirror.rules.routing import UpstreamRule
 from mirror.upstream.addresses import FORBIDDEN, Guard
 from mirror.upstream.body import read_small
 from mirror.upstream.limits import Limits
+from mirror.upstream.peer_pull import PeerPull
 from mirror.upstream.push import Dialect, PushClient
 from mirror.upstream.push_wire import PushWire
 from mirror.upstream.sessions import Sessions
@@ -57,10 +58,19 @@ def open_peer(
     rule: PeerRule, account: str, region: str, *, user_agent: str, throttle: Throttle, sent: OnBytes
 ) -> PushClient:
     """Make the client of a peer: images go to its registry of `account`. `region` is this node's own."""
+    wire, base = _open_wire(rule, account, region, user_agent)
+    return PushClient(wire, base, Dialect(CHUNK_BYTES, tag_in_query=True, mounts_any=True), throttle, sent)
+
+
+def open_peer_pull(rule: PeerRule, account: str, region: str, *, user_agent: str) -> PeerPull:
+    """Make what asks a peer for images of its registry of `account`. `region` is this node's own."""
+    return PeerPull(*_open_wire(rule, account, region, user_agent))
+
+
+def _open_wire(rule: PeerRule, account: str, region: str, user_agent: str) -> tuple[PushWire, URL]:
     base = URL(rule.url.rstrip("/") + "/")
     sessions = open_sessions(UpstreamRule(rule.region, rule.url, ca_file=rule.ca_file), user_agent)
-    wire = PushWire(rule.what, sessions, PeerIdentity(rule, base, sessions), {HEADER: said(account, region)})
-    return PushClient(wire, base, Dialect(CHUNK_BYTES, tag_in_query=True, mounts_any=True), throttle, sent)
+    return PushWire(rule.what, sessions, PeerIdentity(rule, base, sessions), {HEADER: said(account, region)}), base
 
 
 def open_sessions(rule: UpstreamRule, user_agent: str) -> Sessions:

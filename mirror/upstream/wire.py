@@ -6,6 +6,7 @@ credential that it was not given for this very URL, never puts a URL's query int
 
 import asyncio
 import random
+import time
 from typing import Final
 
 import aiohttp
@@ -57,12 +58,14 @@ class Wire:
         self, method: str, url: URL, headers: dict[str, str], *, vital: bool
     ) -> aiohttp.ClientResponse | tuple[UpstreamError, int]:
         """Return an answer, or a failure and how often such a one is tried. Raises UpstreamUnavailable for "wait"."""
+        began_at = time.monotonic()
         try:
             response = await self._sessions.request(method, url, headers)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             telemetry.asked(self._health.upstream, 0)
             return read_failure(error, self._at(url))
         telemetry.asked(self._health.upstream, response.status)
+        telemetry.UPSTREAM_ANSWER.labels(self._health.upstream).observe(time.monotonic() - began_at)
         if self.is_home(url):
             self._health.answered(response)
         if response.status == 429 or (response.status == 503 and "Retry-After" in response.headers):

@@ -7,6 +7,7 @@ off (`lane_possible`); nothing else depends on them.
 import asyncio
 import io
 import os
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, cast
 
@@ -37,7 +38,8 @@ class Lobby:
         self.slow = slow
         self.connections_max = connections_max
         self.connections = 0
-        self.all_left = asyncio.Event()
+        self.is_leaving = False
+        self._all_left = asyncio.Event()
         if self.express is None and express is not None:
             telemetry.log.warning("express lane is off: this aiohttp does not have the attributes it needs")
 
@@ -51,17 +53,29 @@ class Lobby:
         self.connections -= 1
         telemetry.CONNECTIONS.dec()
         if not self.connections:
-            self.all_left.set()
+            self._all_left.set()
+
+    def dismiss(self) -> None:
+        """From now on each answer is its connection's last; the lane, whose answers never are, is closed."""
+        self.is_leaving = True
+        self.express = None
+
+    async def emptied(self, within_s: float) -> None:
+        """Wait until no connection is left, for so long at most."""
+        self._all_left.clear()
+        if self.connections:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._all_left.wait(), within_s)
 
 
 class Connection(web_protocol.RequestHandler):
     """A client's connection."""
 
-    __slots__ = ("_lane_open", "_lobby", "_sending", "_wire")
+    __slots__ = ("_lane_open", "_sending", "_wire", "lobby")
 
     def __init__(self, server: web.Server, lobby: Lobby, **options: Any) -> None:
         super().__init__(server, **options)
-        self._lobby = lobby
+        self.lobby = lobby
         self._lane_open = False
         self._sending: asyncio.Future[None] | None = None
         self._wire: asyncio.Transport  # aiohttp forgets its `transport` when it closes it, bytes in it or not
@@ -72,27 +86,33 @@ class Connection(web_protocol.RequestHandler):
         # A single byte that waits puts the client under the clock, not only the 64 KiB of asyncio's default.
         self._wire.set_write_buffer_limits(high=0)
         # TLS without the kernel's help cannot take a file.
-        self._lane_open = self._lobby.express is not None and getattr(self._wire, "_sendfile_compatible", False)
-        if not self._lobby.enter():
+        self._lane_open = self.lobby.express is not None and getattr(self._wire, "_sendfile_compatible", False)
+        if not self.lobby.enter():
             telemetry.CONNECTIONS_REFUSED.inc()
             self._wire.write(_REFUSAL)
             self._force_close = True
             # Not at once: a transport that is closed before it reads takes the reading of whoever gets its descriptor.
             self._loop.call_soon(self._loop.call_soon, self._wire.close)
 
+    @property
+    def peer(self) -> str:
+        """The client's address; "" of a unix socket."""
+        peer = self._wire.get_extra_info("peername")
+        return str(peer[0]) if isinstance(peer, tuple) else ""
+
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._lobby.leave()
-        self._lobby.slow.forget(self._wire)
+        self.lobby.leave()
+        self.lobby.slow.forget(self._wire)
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         """The client does not keep up: from now on the clock is on it."""
         super().pause_writing()
-        self._lobby.slow.start(self._wire, "write")
+        self.lobby.slow.start(self._wire, "write")
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._lobby.slow.stop(self._wire, "write")
+        self.lobby.slow.stop(self._wire, "write")
 
     def handle_error(
         self,
@@ -121,8 +141,9 @@ class Connection(web_protocol.RequestHandler):
 
     def _answer(self, data: bytes) -> bool:
         """Answer one whole, usual request on an idle connection. False = the normal way."""
-        express = self._lobby.express
-        assert express is not None
+        express = self.lobby.express
+        if express is None:
+            return False
         wanted = express.remembered.get(data) or express.read(data)
         if isinstance(wanted, Verdict):
             self._lane_open = wanted is not Verdict.OUT

@@ -24,9 +24,10 @@ from mirror.oci.manifest import MANIFEST_BYTES_MAX
 from mirror.oci.names import Registry, Repository, parse_name, parse_tag
 from mirror.registry.discovery import Discovery, referrers_index
 from mirror.registry.manifests import read_manifest
-from mirror.registry.pull import PullManifests, stale_headers
+from mirror.registry.pull import PullManifests
 from mirror.registry.pull_blobs import PullBlobs
 from mirror.registry.pull_times import PullTimes
+from mirror.registry.pulled import stale_headers
 from mirror.web.door import Door
 from mirror.web.gate import check_plain, read_query, read_values
 from mirror.web.heads import Headers, blob_headers, last_headers, manifest_headers
@@ -63,7 +64,7 @@ class Distribution:
                 name = visit.route.name
                 raise ManifestUnknown(f"{name} is not here, and upstream failed: {error.message}") from None
             raise
-        if request.method == "GET":
+        if request.method == "GET" and not visit.origin:
             self._pulls.note(visit.repository, found.digest, visit.caller.principal)
         by_tag = isinstance(visit.route.reference, str)
         headers = manifest_headers(
@@ -87,7 +88,8 @@ class Distribution:
 
     async def head_blob(self, request: web.BaseRequest, visit: Visit) -> web.StreamResponse:
         repository, digest = visit.repository, visit.route.digest
-        if self._door.claimable(visit) and self._door.index.member(repository, digest) is None:
+        is_named = self._door.index.member(repository, digest) is not None or self._manifests.unkept.any_of(repository)
+        if self._door.claimable(visit) and not is_named:
             raise BlobUnknown(f"{visit.route.name} has no blob {digest}")
         size = await self._blobs.size(repository, digest)
         headers = blob_headers(str(digest), size, shared=visit.shared)

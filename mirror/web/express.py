@@ -15,9 +15,8 @@ from typing import Final, TypeVar
 from mirror import telemetry
 from mirror.oci.digest import Digest, digest_from_key
 from mirror.oci.errors import RegistryError
-from mirror.oci.names import Repository
 from mirror.oci.paths import Kind, parse_path
-from mirror.registry.pull_times import PullTimes
+from mirror.registry.pull_times import Pulled, PullTimes
 from mirror.registry.repositories import Repositories
 from mirror.rules.access.actions import Step
 from mirror.rules.freshness import fresh_s
@@ -59,7 +58,7 @@ class _Target:
     fresh_s: float  # for how long after its check a tag may be given; infinite for our own and immutable ones
     shared: bool  # may caches on the way keep the answer: it is for everybody
     until: float  # unix seconds; up to when the caller is who they said, infinite for nobody in particular
-    pulled: Repository | None  # whose image a GET of this pulls, for the time of its last pull
+    pulled: Pulled | None  # where a GET of this is counted as a pull
     told: bool  # it is a HEAD of a blob of our own: who asks may be about to push an image that names it
     tally: telemetry.Tally
 
@@ -160,7 +159,7 @@ class Express:
         digest_key, head, size, data = held
         answer: bytes | FileAnswer | None
         if wanted.is_head:
-            if target.told and not self._tell(digest_key):
+            if not self._is_here(target, digest_key, None if data is not None else size):
                 return None
             answer, size = head + self._end(), 0
         elif data is not None:
@@ -170,18 +169,22 @@ class Express:
         if answer is not None:
             if target.pulled is not None:
                 self._pulls.fresh[target.key + digest_key] = target.pulled
+                target.pulled.count += 1
             target.tally.requests += 1
             target.tally.response_bytes += size
             if self._access.enabled:
                 self._access.note("HEAD" if wanted.is_head else "GET", wanted.path.decode(), 200, remote())
         return answer
 
-    def _tell(self, digest_key: bytes) -> bool:
-        """Note that somebody is told that a blob of our own is here; False while it is taken away."""
-        taken = self._guard.is_taken(digest_key)
-        if not taken:
+    def _is_here(self, target: _Target, digest_key: bytes, file_size: int | None) -> bool:
+        """Tell whether a HEAD may say that bytes (a file's, where it has a size) are here. Of our own it is noted."""
+        if file_size is not None and not self._files.has(digest_from_key(digest_key), file_size):
+            return False
+        if target.told:
+            if self._guard.is_taken(digest_key):
+                return False
             self._guard.note(digest_key)
-        return not taken
+        return True
 
     def _forget(self) -> None:
         """Forget what requests want: a name may mean another repository now, a caller may have lost a right."""
@@ -232,7 +235,7 @@ class Express:
             fresh_s=inf if rule is None or by_digest else self._fresh_s(visit, rule),
             shared=visit.shared,
             until=visit.caller.expires_at,
-            pulled=repository if self._is_pull(visit, is_head) else None,
+            pulled=self._pulls.pulled(repository) if self._is_pull(visit, is_head) else None,
             told=is_head and route.kind == "blob" and repository.owned,
             tally=telemetry.tally("HEAD" if is_head else "GET", route.kind, repository.upstream),
         )

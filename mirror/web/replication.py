@@ -2,6 +2,7 @@
 
 Source: ECR.md 2.4; `upstream/peer.py` is the other side. It is the docker protocol, decided by one right: all that such
 a request may do is to bring an image, and to ask whether it is here; it reads nothing. Deletions take their own right.
+So does a node that has lost bytes and asks for them: the rights of a pull.
 """
 
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from mirror.web.admission import Admission
 from mirror.web.visit import WRITES, Visit
 
 _ASKS: Final = frozenset({"get_manifest", "head_blob"})
+_READS: Final = frozenset({"get_manifest", "get_blob"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,9 @@ class Replication:
         said = read_said(header)
         if said is None:
             raise RequestInvalid(f"{HEADER} is `<account>; from=<region>`")
-        if step not in WRITES and not (step in _ASKS and method == "HEAD"):
-            raise Denied("a replication brings images and reads none")
+        is_read = step in _READS and method == "GET"
+        if step not in WRITES and not is_read and not (step in _ASKS and method == "HEAD"):
+            raise Denied("a replication brings images, and reads none but what was lost")
         if step == "put_manifest" and not isinstance(asked.route.reference, Digest):
             raise RequestInvalid("a replication puts a manifest by its digest, and names a tag in the query")
         place, caller = await self._admission.enter(asked.host, asked.credential, asked.now)
@@ -54,8 +57,11 @@ class Replication:
         account, region = said
         registry = Registry(account)
         repository = Repository(registry, "", asked.route.name)
-        check = self._replicas.check_deletion if step == "delete_manifest" else self._replicas.check
-        check(caller.principal, repository, asked.now)
+        if is_read:
+            self._replicas.check_reading(caller.principal, repository, asked.now)
+        else:
+            check = self._replicas.check_deletion if step == "delete_manifest" else self._replicas.check
+            check(caller.principal, repository, asked.now)
         origin = f"{caller.principal.account}/{region}"
         place = replace(place, registry=registry)
         return Visit(asked.route, asked.query, place, repository, caller, asked.now, origin=origin)

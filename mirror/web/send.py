@@ -8,16 +8,17 @@ import asyncio
 import io
 import os
 import secrets
-from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, suppress
 from typing import Final, Protocol
 
 from aiohttp import web
 
-from mirror.oci.errors import RegistryError
+from mirror.oci.errors import RegistryError, StorageFull
 from mirror.oci.ranges import Span, parse_range
 from mirror.registry.fill import Fill
-from mirror.registry.pull_blobs import FillingBlob, OpenBlob, PulledBlob
+from mirror.registry.passages import Passage
+from mirror.registry.pulled import FillingBlob, OpenBlob, PassingBlob, PulledBlob
 from mirror.web.heads import Headers, last_headers
 from mirror.web.slow import SlowClock
 
@@ -53,15 +54,20 @@ class FileBody:
 
 
 class FillBody:
-    """A file that grows: each piece goes out when the fill says that it may."""
+    """A file that grows: each piece goes out when the fill says that it may. On a full disk the rest is passed on."""
 
-    def __init__(self, fill: Fill) -> None:
+    def __init__(self, fill: Fill, passage: Passage) -> None:
         self._fill = fill
+        self._passage = passage
 
     async def send(self, request: web.BaseRequest, response: web.StreamResponse, span: Span) -> None:
         at = span.start
         while at < span.end:
-            end = min(await self._readable(request, at), span.end)
+            try:
+                end = min(await self._readable(request, at), span.end)
+            except StorageFull:
+                await _send_chunks(request, response, self._passage.rest(Span(at, span.end), self._fill.staged))
+                return
             await _send_file(request, response, self._fill.staged.file, Span(at, end))
             at = end
 
@@ -72,6 +78,25 @@ class FillBody:
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLIENT_LOOK_S):
                     return await self._fill.readable(at)
+
+
+class PassBody:
+    """Bytes that come from upstream and are not kept."""
+
+    def __init__(self, passage: Passage) -> None:
+        self._passage = passage
+
+    async def send(self, request: web.BaseRequest, response: web.StreamResponse, span: Span) -> None:
+        await _send_chunks(request, response, self._passage.read(span))
+
+
+async def _send_chunks(
+    request: web.BaseRequest, response: web.StreamResponse, chunks: AsyncGenerator[bytes, None]
+) -> None:
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            _check_client(request)
+            await response.write(chunk)
 
 
 async def _send_file(request: web.BaseRequest, response: web.StreamResponse, file: io.FileIO, span: Span) -> None:
@@ -189,7 +214,12 @@ async def send_blob(request: web.BaseRequest, headers: Headers, blob: PulledBlob
     """Answer GET of a blob from wherever it is."""
     if isinstance(blob, FillingBlob):
         with blob.fill as fill:
-            return await send(request, headers, blob.size, FillBody(fill))
+            return await send(request, headers, blob.size, FillBody(fill, blob.passage))
+    if isinstance(blob, PassingBlob):
+        async with blob.passage as passage:
+            spans = wanted_spans(request, blob.size, dict(headers)["ETag"]) or [Span(0, blob.size)]
+            await blob.begin(spans[0])
+            return await send(request, headers, blob.size, PassBody(passage))
     if isinstance(blob, OpenBlob):
         with io.FileIO(blob.fd, closefd=True) as file:
             return await send(request, headers, blob.size, FileBody(file))

@@ -115,6 +115,8 @@ class UploadHandlers:
     async def _receive(self, request: web.BaseRequest, upload: Upload) -> None:
         if not request.can_read_body:
             return
+        # Said before the body is read, as far as the client says how much it is.
+        await self._door.push.take_room(request.content_length or 0)
         with self._door.slow.reading(request.transport), telemetry.UPLOADS.track_inprogress():
             await upload.append(chunks_of(request))
 

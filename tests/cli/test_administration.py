@@ -197,7 +197,7 @@ def test_a_password_is_asked_for_twice_or_read_from_a_file(
     mirror.lines("iam", "create-user", "ann")
     nobody = mirror("iam", "set-password", "ann", given="correct horse\ncorrect horse\n")
     assert (nobody.exit_code, "no terminal to type a password at" in nobody.stderr) == (2, True)
-    monkeypatch.setattr("mirror.cli.desk._is_terminal", lambda _: True)
+    monkeypatch.setattr("mirror.cli.desk.is_terminal", lambda _: True)
     typed = mirror("iam", "set-password", "ann", given="correct horse\ncorrect horse\n")
     assert typed.exit_code == 0
     assert "correct horse" not in typed.output

@@ -33,7 +33,7 @@ def test_the_version_is_told() -> None:
     assert (result.exit_code, result.output) == (0, f"mirror {__version__}\n")
 
 
-@pytest.mark.parametrize("command", ["serve", "check", "reindex", "verify"])
+@pytest.mark.parametrize("command", ["serve", "check", "reindex", "verify", "backup", "restore"])
 def test_every_command_explains_itself_with_an_example(command: str) -> None:
     result = mirror(command, "--help")
     assert result.exit_code == 0

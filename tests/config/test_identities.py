@@ -68,6 +68,19 @@ def test_the_contract_is_read_whole(write: Write) -> None:
     assert "correct horse" not in repr(declared)
 
 
+def test_secrets_may_be_credentials_of_the_service(write: Write, tmp_path: Path) -> None:
+    """systemd.exec(5), LoadCredential=; config/credentials.py."""
+    path = write(
+        CONTRACT.replace('"ci.password"', '"credential:ci.password"').replace('"ci.secret"', '"credential:ci.secret"')
+    )
+    (tmp_path / "handed").mkdir()
+    for name in ("ci.password", "ci.secret"):
+        (tmp_path / name).rename(tmp_path / "handed" / name)
+    declared, _ = load_identities(path, tmp_path / "handed")
+    assert (declared.users[0].password, declared.users[0].keys[0].secret) == ("correct horse", SECRET)
+    assert "is not credential:NAME" in faults(write(f'{USER}password_file = "credential:../x"\n'))[0]
+
+
 def test_an_empty_file_declares_nothing(write: Write) -> None:
     """A file that is there and empty is a decision too."""
     assert load_identities(write("")) == (Declared(), ())

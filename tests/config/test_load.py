@@ -4,8 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from house_files import ROOT
 
 from mirror.config import ConfigInvalid, Listen, Settings, load, parse_listen
+from mirror.config.credentials import directory_of
 from mirror.config.settings import UPSTREAMS_DEFAULT
 from mirror.rules.routing import UpstreamRule
 
@@ -130,6 +132,41 @@ def test_relative_paths_start_at_the_file(write: Write, tmp_path: Path) -> None:
     settings = load(path)
     assert settings.storage.root == tmp_path / "data"
     assert settings.upstreams[0].password_file == str(tmp_path / "secret")
+
+
+def test_a_credential_is_a_file_that_the_service_manager_hands_over(write: Write, tmp_path: Path) -> None:
+    """systemd.exec(5), LoadCredential=: found by $CREDENTIALS_DIRECTORY; never a path out of it."""
+    (tmp_path / "handed").mkdir()
+    (tmp_path / "handed" / "mirror_hub").write_text("x")
+    credentials = directory_of({"CREDENTIALS_DIRECTORY": str(tmp_path / "handed")})
+    upstream = '[[upstream]]\nname = "a.b"\nurl = "http://a.b"\nusername = "u"\npassword_file = "credential:'
+    settings = load(write(f'{upstream}mirror_hub"'), credentials=credentials)
+    assert settings.upstreams[0].password_file == f"{tmp_path}/handed/mirror_hub"
+    missing = f"5: upstream[0].password_file: {tmp_path}/handed/other cannot be read: No such file or directory"
+    assert faults(write(f'{upstream}other"'), credentials=credentials) == [missing]
+    for name in ("..", "", "a/b"):
+        wrong = f"5: upstream[0].password_file: 'credential:{name}' is not credential:NAME"
+        assert wrong in faults(write(f'{upstream}{name}"'), credentials=credentials)
+
+
+def test_without_a_service_manager_credentials_are_where_the_service_has_them() -> None:
+    """`mirror iam` reads the same configuration as the service, as root and outside of it."""
+    assert directory_of({}) == Path("/run/credentials/mirror.service")
+    assert (ROOT / "systemd" / directory_of({}).name).exists()
+
+
+def test_the_command_line_changes_nothing_but_what_it_says(write: Write) -> None:
+    """--data and --listen come before two keys; what else stands in their tables holds."""
+    path = write("[server]\ndrain_s = 5\n[storage]\ncache_bytes_max = 7")
+    settings = load(path, listen=["127.0.0.1:1"], data=Path("/d"))
+    assert (settings.server.drain_s, settings.storage.cache_bytes_max) == (5.0, 7)
+
+
+def test_a_stop_may_not_take_for_ever(write: Write) -> None:
+    """DESIGN section 5: every wait has a limit."""
+    assert faults(write("[server]\ndrain_s = 1e9")) == [
+        "2: server.drain_s: 1e+09 seconds: a stop may take 3600 at most"
+    ]
 
 
 def test_every_fault_is_named_in_one_pass_with_its_place(write: Write) -> None:
@@ -319,3 +356,36 @@ def test_names_of_destinations_and_syncs_are_given_once(write: Write) -> None:
         "destination[1].name: 'backup' is the name of destination[0] too",
         "sync[1].name: 'base' is the name of sync[0] too",
     ]
+
+
+QUOTAS = """
+[[quota]]
+images_max = 100
+[[quota]]
+account = "123456789012"
+repositories = ["team/*"]
+bytes_max = 1_000
+"""
+
+
+def test_quotas_are_read(write: Write) -> None:
+    """Issue 5, section 2: `[[quota]]`."""
+    first, second = load(write(QUOTAS)).quotas
+    assert (first.account, first.repositories, first.images_max) == ("", (), 100)
+    assert (second.account, second.repositories, second.bytes_max) == ("123456789012", ("team/*",), 1_000)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("images_max = 100", "images_max = 0", "2: quota[0].bytes_max: is required, or images_max"),
+        ("images_max = 100", "images_max = -1", "3: quota[0].images_max: a whole number from 0 to"),
+        ("123456789012", "12", "5: quota[1].account: '12' is not an account of 12 digits"),
+        ("team/*", "re:(", "6: quota[1].repositories: not a regular expression"),
+        ('account = "123456789012"\nrepositories = ["team/*"]', "", "quota[1].repositories: quota[0] is for the same"),
+    ],
+)
+def test_a_fault_of_a_quota_is_named(write: Write, old: str, new: str, fault: str) -> None:
+    """README, bad input: every fault with its line and key."""
+    assert QUOTAS.count(old) == 1
+    assert any(fault in found for found in faults(write(QUOTAS.replace(old, new))))

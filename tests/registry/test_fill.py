@@ -10,7 +10,8 @@ from filling import DATA, KIB, Source, Work, chunks
 
 from mirror.oci.errors import UpstreamError
 from mirror.registry import fill as fill_module
-from mirror.registry.fill import RESUMES_MAX, TAIL_BYTES
+from mirror.registry.fill import TAIL_BYTES
+from mirror.registry.resuming import RESUMES_MAX
 from mirror.registry.sides import SIDE_FAILURES_MAX
 from mirror.store.sparse import SparseFile
 
@@ -30,7 +31,7 @@ def everything_is_far(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fill_module, "FAR_BYTES", 64 * KIB)
     monkeypatch.setattr(fill_module, "FAR_S", 0.0)
     monkeypatch.setattr(fill_module, "RATE_AFTER_S", 0.0)
-    monkeypatch.setattr(fill_module, "RESUME_PAUSE_S", 0.001)
+    monkeypatch.setattr("mirror.registry.resuming.RESUME_PAUSE_S", 0.001)
 
 
 async def test_a_blob_is_fetched_once_and_verified(work: Work) -> None:

@@ -60,7 +60,7 @@ class Bench:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.tasks: list[asyncio.Task[None]] = []
-        self.fills = Fills(store.files, store.index, store.guard, self.spawn)
+        self.fills = Fills(store.files, store.index, store.guard, store.space, self.spawn)
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name=name)

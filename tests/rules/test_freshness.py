@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.rules.freshness import LAST_SHARE, LOW_SHARE, Need, State, age_state, may_ask, tag_state
+from mirror.rules.freshness import LAST_SHARE, LOW_SHARE, Need, State, age_state, may_ask, served_until, tag_state
 from mirror.rules.globs import matches
 from mirror.rules.routing import UpstreamRule
 
@@ -136,3 +136,10 @@ def test_the_scarcer_the_quota_the_more_pressing_the_need(
 
 def test_the_shares_are_in_order() -> None:
     assert 0 < LAST_SHARE < LOW_SHARE < 1
+
+
+@given(st.sampled_from([RULE, NEVER_STALE, ALWAYS_CHECKED]), st.sampled_from(["latest", "v1"]), st.floats(0.0, 2_000.0))
+def test_a_tag_is_served_until_it_is_expired(rule: UpstreamRule, tag: str, age_s: float) -> None:
+    """What an operator is told is what a client will see."""
+    is_over = served_until(rule, tag, 0.0) <= age_s
+    assert is_over == (tag_state(rule, tag, 0.0, age_s) == "expired")

@@ -12,7 +12,7 @@ from running import RunningNode, running
 from mirror.jobs.collection import Collector
 from mirror.oci.digest import parse_digest
 from mirror.store.store import Store
-from mirror.store.verify import verify
+from mirror.store.verify import Verification
 
 NAME = "team/app"
 GRACE_S = 0.5  # a push of these tests takes some milliseconds
@@ -89,7 +89,7 @@ async def test_pushes_pulls_deletes_and_collection_at_once_lose_nothing(tmp_path
         await collector.collect()
         left = {str(digest) for digest, _ in store.index.blobs(None, 1_000)}
         assert left == {sha256(kept), sha256(b'{"tag": "kept"}'), *map(sha256, LAYERS[:2])}
-        assert [fault async for fault in verify(store.files, store.index)] == []
+        assert [fault async for fault in Verification(store).faults()] == []
 
 
 async def test_a_blob_that_was_collected_is_mounted_no_more_and_can_be_pushed_again(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from mirror.jobs.eviction import Evicted, Evictor
 from mirror.oci.digest import parse_digest
 from mirror.oci.names import Repository
 from mirror.store.store import Store
-from mirror.store.verify import verify
+from mirror.store.verify import Verification
 
 KIB = 1024
 NAME = "library/app"
@@ -56,7 +56,7 @@ def images_here(node: RunningNode, *images: Image) -> list[bool]:
 async def check(node: RunningNode) -> None:
     """Everything that the node says it has is whole, and the sum of it is right."""
     store = store_of(node)
-    assert [fault async for fault in verify(store.files, store.index)] == []
+    assert [fault async for fault in Verification(store).faults()] == []
     assert store.index.blob_bytes() == sum(size for _, size in store.index.blobs(None, 10_000))
 
 

@@ -4,11 +4,11 @@ import asyncio
 import resource
 import signal
 import socket
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from inheriting import handed
 from processes import serving
 from running import running
 
@@ -150,20 +150,11 @@ async def test_a_unix_socket_is_served_and_nothing_else_is_taken_for_one(tmp_pat
     assert path.read_text() == "an operator's file"
 
 
-LAUNCHER = """
-import os, sys
-os.dup2(int(sys.argv[1]), 3)
-os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
-os.execv(sys.argv[2], sys.argv[2:])
-"""
-
-
 async def test_an_inherited_socket_is_served_and_outlives_the_node(tmp_path: Path) -> None:
     """sd_listen_fds(3); RELIABILITY G14: a restart on an inherited socket refuses nobody."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-        listening.set_inheritable(True)
-        before = [sys.executable, "-c", LAUNCHER, str(listening.fileno())]
+        before = handed(listening)
         for _ in range(2):
             waiting = asyncio.get_running_loop().create_task(_ask(port))
             async with serving(tmp_path, before=before, pass_fds=(listening.fileno(),)) as node:

@@ -1,14 +1,16 @@
 """When an image was pulled last: by whom it counts, in either lane, and what it costs the database."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from accounts import ADMIN, OWNER, PULLER, Client, Town, populated
-from lanes import Lane, lane_of, warmed
+from lanes import Lane, Wire, express_answers, lane_of, warmed
 from pushing import PushedImage, push_image
 
+from mirror.oci.names import Registry, Repository
 from mirror.registry.pull_times import AGAIN_S
 
 NAME = "team/app"
@@ -95,13 +97,14 @@ async def test_an_image_that_is_pulled_all_day_is_written_a_few_times(
     await push(town)
     times = town.house.pull_times
     written: list[Any] = []
-    note = town.house.store.images.note_pulls
+    note, count = town.house.store.images.note_pulls, town.house.store.images.count_pulls
 
     async def noted(pulls: Any) -> None:
         written.append(pulls)
         await note(pulls)
 
-    monkeypatch.setattr(times, "_images", type("Images", (), {"note_pulls": staticmethod(noted)}))
+    kept = {"note_pulls": staticmethod(noted), "count_pulls": staticmethod(count)}
+    monkeypatch.setattr(times, "_images", type("Images", (), kept))
     now = [1_000_000.0]
     monkeypatch.setattr(times, "_clock", lambda: now[0])
     for _ in range(24):
@@ -109,3 +112,26 @@ async def test_an_image_that_is_pulled_all_day_is_written_a_few_times(
         await times.write()
         now[0] += 3_600.0
     assert len(written) == 24 * 3_600.0 / AGAIN_S
+
+
+async def test_the_pulls_of_a_repository_are_counted(town: Town, lane: Lane) -> None:
+    """Issue 5, section 4, "monitor": each pull once, in either lane, also where counts are written at once."""
+    image = await push(town)
+    client, times = town.client(PULLER), town.house.pull_times
+    await warmed(lane, town.node, asking(client))
+    await times.write_counts()
+    before = await counted(town)
+    wire = await Wire.open(town.node)
+    for _ in range(3):
+        assert (await express_answers(wire, asking(client)))[0] == 200
+    wire.close()
+    assert (await client.fetch(f"/v2/{NAME}/manifests/{image.digest}", headers={"Range": "bytes=0-"}))[0] == 206
+    async with client.head(f"/v2/{NAME}/manifests/v1") as response:
+        assert response.status == 200
+    await asyncio.gather(*(times.write_counts() for _ in range(3)))
+    assert await counted(town) - before == 4
+
+
+async def counted(town: Town) -> int:
+    """Return how many pulls of the repository the database knows."""
+    return (await town.house.store.images.usage(Repository(Registry(OWNER), "", NAME))).pulls

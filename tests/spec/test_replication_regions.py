@@ -251,6 +251,17 @@ async def test_who_may_replicate_reads_nothing_by_it(coasts: Coasts, method: str
             assert response.status == 403
 
 
+async def test_what_was_lost_is_read_by_the_rights_of_a_pull(coasts: Coasts) -> None:
+    """ECR.md 2.1, BatchGetImage and GetDownloadUrlForLayer: by the header, which says whose registry, as without."""
+    image = await push_image(coasts.pusher(), NAME, "v1")
+    await coasts.arrived("v1")
+    for path, data in ((f"manifests/{image.digest}", image.manifest), (f"blobs/{sha256(image.layer)}", image.layer)):
+        assert (await coasts.puller().fetch(f"/v2/{NAME}/{path}", headers=HEADERS))[2] == data
+        stranger = await coasts.puller(OTHER, STRANGER).fetch(f"/v2/{NAME}/{path}", headers=HEADERS)
+        assert stranger[0] == 403
+    assert (await coasts.puller().fetch(f"/v2/{NAME}/tags/list", headers=HEADERS))[0] == 403
+
+
 @pytest.mark.parametrize("said", ["", "x", f"{OWNER}", f"{OWNER}; from=US", f"{OWNER}; from={REGION}; more"])
 async def test_a_header_that_says_nothing_is_refused(coasts: Coasts, said: str) -> None:
     async with coasts.puller().head(f"/v2/{NAME}/manifests/v1", headers={"Mirror-Replication": said}) as response:

@@ -14,7 +14,7 @@ from standin import OCI_MANIFEST, Standin
 from waiting import until
 
 from mirror.cli.socket import reached
-from mirror.store.verify import verify
+from mirror.store.verify import Verification
 from mirror.web.admin_socket import NAME as ADMIN_SOCKET
 
 SECONDS = 3.0
@@ -69,7 +69,7 @@ async def check_sums(house: Any, soak: Soak) -> None:
     await until(is_settled)
     assert ours <= left().keys()
     assert store.index.blob_bytes() == sum(left().values())
-    assert [fault async for fault in verify(store.files, store.index)] == []
+    assert [fault async for fault in Verification(store).faults()] == []
 
 
 async def test_everything_at_once_loses_nothing_and_leaves_nothing(

@@ -18,7 +18,7 @@ from mirror.store.files import Files
 from mirror.store.guard import NOTED_MAX, Guard, PartsGone
 from mirror.store.ledger import Ledger
 from mirror.store.store import Store
-from mirror.store.verify import verify
+from mirror.store.verify import Verification
 
 OURS = Repository(HOME, "", "team/app")
 THEIRS = Repository(HOME, "", "team/other")
@@ -56,7 +56,7 @@ async def look_at_files(store: Store) -> None:
 
 
 async def faults(store: Store) -> set[str]:
-    return {fault.kind async for fault in verify(store.files, store.index)}
+    return {fault.kind async for fault in Verification(store).faults()}
 
 
 async def test_an_image_that_is_deleted_goes_with_its_blobs(store, push, make_image) -> None:

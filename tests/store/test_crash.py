@@ -9,7 +9,7 @@ from registries import HOME
 
 from mirror.oci.digest import parse_digest
 from mirror.oci.names import Repository
-from mirror.store.verify import verify
+from mirror.store.verify import Verification
 
 OURS = Repository(HOME, "", "team/app")
 ROUNDS = 3
@@ -49,5 +49,5 @@ async def test_a_killed_node_has_all_that_it_acknowledged_and_no_entry_without_i
                 assert store.files.path(digest).stat().st_size == entry.size
             for tag in store.index.tags(OURS, "", 10_000):
                 assert store.index.read_tag(OURS.key(), tag.encode()) is not None
-            found = [fault.kind async for fault in verify(store.files, store.index)]
+            found = [fault.kind async for fault in Verification(store).faults()]
             assert set(found) <= {"file without entry"}

@@ -21,6 +21,7 @@ from mirror.oci.errors import (
 from mirror.oci.names import Repository
 from mirror.store import uploads as limits
 from mirror.store.files import Files
+from mirror.store.space import Space
 from mirror.store.uploads import UPLOAD_IDLE_S_MAX, Uploads
 
 OURS = Repository(HOME, "", "team/app")
@@ -34,7 +35,7 @@ async def pieces(*chunks: bytes) -> AsyncIterator[bytes]:
 
 @pytest.fixture
 def uploads(files: Files) -> Uploads:
-    return Uploads(files)
+    return Uploads(files, Space(files.root))
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
@@ -154,7 +155,7 @@ async def test_a_session_survives_a_restart(uploads: Uploads, files: Files) -> N
     """RELIABILITY section 4, "Restart mid-upload": the offset is the durable size, the hash state is rebuilt."""
     upload = uploads.create(OURS)
     await upload.append(pieces(DATA[:5000]))
-    after = Uploads(files)
+    after = Uploads(files, Space(files.root))
     with pytest.raises(BlobUploadUnknown):
         await after.find(Repository(HOME, "", "team/other"), upload.session)
     one, same = await asyncio.gather(after.find(OURS, upload.session), after.find(OURS, upload.session))

@@ -47,7 +47,14 @@ async def test_the_page_has_every_promised_name() -> None:
         "mirror_connections_refused_total",
         "mirror_uploads_in_flight",
         "mirror_slow_closed_total",
+        "mirror_disk_free_bytes",
+        "mirror_index_used_bytes",
+        "mirror_database_size_bytes",
+        "mirror_loop_lag_seconds_bucket",
+        "mirror_lifecycle_expired_total",
+        "mirror_replication_lag_seconds",
         "process_open_fds",
+        "process_resident_memory_bytes",
     ):
         assert name in page
     assert "_created" not in page
@@ -55,3 +62,14 @@ async def test_the_page_has_every_promised_name() -> None:
 
 def _series(name: str) -> int:
     return sum(line.startswith(name.encode()) for line in telemetry.exposition().splitlines())
+
+
+def test_values_are_read_by_their_labels() -> None:
+    """What status tells is what the page has."""
+    telemetry.pulled("read.io", "blob", "joined")
+    telemetry.UPSTREAM_ANSWER.labels("read.io").observe(0.2)
+    assert telemetry.readings(telemetry.PULLS, "_total")["read.io", "blob", "joined"] == 1
+    assert telemetry.readings(telemetry.UPSTREAM_ANSWER, "_count")["read.io",] == 1
+    telemetry.job_ended("test", 10.0, 20.0, failed=True)
+    for metric, value in ((telemetry.JOB_ENDED, 10.0), (telemetry.JOB_NEXT, 20.0), (telemetry.JOB_FAILED, 1.0)):
+        assert telemetry.readings(metric)["test",] == value

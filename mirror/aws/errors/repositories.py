@@ -68,6 +68,12 @@ class LimitExceeded(AwsError):
     aws = "LimitExceededException"
 
 
+class QuotaExceeded(LimitExceeded):
+    """A quota of this node's own: DENIED to docker clients, which show the message and do not try again."""
+
+    code, status = "DENIED", 403
+
+
 class InvalidTagParameter(AwsError):
     aws = "InvalidTagParameterException"
 

@@ -23,8 +23,8 @@ _FORM: Final = b"\x01"  # of the sealed text, so that another cipher can come on
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
-class SealsUnusable(Exception):
-    """The master key's file cannot be used: others can read it, or it holds no key."""
+class SealsUnusable(OSError):
+    """The master key's file cannot be used: others can read it, it holds no key, or not the one of this database."""
 
 
 class SealBroken(Exception):

@@ -14,6 +14,7 @@ import msgspec
 
 from mirror import telemetry
 from mirror.aws.errors import InvalidParameter
+from mirror.oci.errors import StorageFull
 from mirror.oci.names import Registry
 from mirror.registry.flights import Spawn
 from mirror.registry.syncing.hands import BLOBS_MAX, Keeping, Looking
@@ -159,7 +160,11 @@ class Syncs:
         return Round(rule, self._targets, self._shelf, hand, tally)
 
     async def _put(self, outcome: Outcome) -> None:
-        await self._documents.write([Edit(self._home, SYNC, outcome.rule, msgspec.json.encode(outcome))])
+        try:
+            await self._documents.write([Edit(self._home, SYNC, outcome.rule, msgspec.json.encode(outcome))])
+        except StorageFull as error:
+            # The run itself meets the disk as well, and says so to whoever listens.
+            telemetry.log.warning("outcome of a sync not kept", rule=outcome.rule, reason=error.message)
 
 
 async def _go(work: Round, run: Run) -> None:

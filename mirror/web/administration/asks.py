@@ -86,6 +86,57 @@ class Collect(Ask, frozen=True, tag="collect"):
     pass
 
 
+class Verify(Ask, frozen=True, tag="verify"):
+    """Hold every stored byte against its digest, and do something about what is wrong."""
+
+    repair: bool = False
+
+
+class TakeSnapshot(Ask, frozen=True, tag="snapshot"):
+    """Copy the database as it is now, for a backup."""
+
+
+class TellStatus(Ask, frozen=True, tag="status"):
+    """Say how the node stands."""
+
+
+class Explain(Ask, frozen=True, tag="why"):
+    """Say why an image, by `repository:tag` or `repository@digest`, is here."""
+
+    image: str
+    public: bool = False
+
+
+class ListServable(Ask, frozen=True, tag="offline"):
+    """Say what of the repositories called `name`, or of all, is servable with no network."""
+
+    name: str = ""
+    platform: str = ""
+    public: bool = False
+    after: tuple[str, str, str] | None = None
+
+
+class TellUsage(Ask, frozen=True, tag="usage"):
+    """Say how much a repository is used."""
+
+    repository: str
+    public: bool = False
+
+
+class PurgeCached(Ask, frozen=True, tag="purge"):
+    """Forget what was cached under a name; `reference` is a tag, a digest or "" for all."""
+
+    name: str
+    reference: str = ""
+
+
+class ForecastPurge(Ask, frozen=True, tag="forecast"):
+    """Say what PurgeCached would do."""
+
+    name: str
+    reference: str = ""
+
+
 DECODERS: Final[Mapping[str, msgspec.json.Decoder[Ask]]] = {
     "/secrets": msgspec.json.Decoder(PutSecret | ListSecrets | DeleteSecret),
     "/passwords": msgspec.json.Decoder(SetPassword | RemovePassword),
@@ -94,6 +145,9 @@ DECODERS: Final[Mapping[str, msgspec.json.Decoder[Ask]]] = {
     "/syncs": msgspec.json.Decoder(RunSyncs | PlanSyncs | ListSyncs | Warm),
     "/lifecycles": msgspec.json.Decoder(Expire),
     "/collection": msgspec.json.Decoder(Forecast | Collect),
+    "/backups": msgspec.json.Decoder(TakeSnapshot),
+    "/view": msgspec.json.Decoder(TellStatus | Explain | ListServable | TellUsage | PurgeCached | ForecastPurge),
+    "/store": msgspec.json.Decoder(Verify),
 }
 # What CloudTrail would call the same thing, and whose it is. What only reads is not recorded.
 CALLED: Final[Mapping[type[Ask], tuple[str, str]]] = {
@@ -102,6 +156,7 @@ CALLED: Final[Mapping[type[Ask], tuple[str, str]]] = {
     SetPassword: ("iam", "UpdateLoginProfile"),
     RemovePassword: ("iam", "DeleteLoginProfile"),
     CreateAccount: ("organizations", "CreateAccount"),
+    PurgeCached: ("ecr", "BatchDeleteImage"),
 }
 
 
