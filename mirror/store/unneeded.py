@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from mirror.oci.digest import Digest
 from mirror.store import tables
 from mirror.store.ledger import Entry
-from mirror.store.rows import put_rows, put_selected
+from mirror.store.rows import listed, put_rows, put_selected
 
 AT_ONCE: Final = 0.0  # of cached content: what else needs it, or was told of it, is asked in any case
 
@@ -45,9 +45,9 @@ async def only_named_by(connection: AsyncConnection, repository_id: int, manifes
         other.repository_id == repository_id,
         other.digest == child.digest,
         other.kind != "manifest",
-        other.manifest.not_in(manifests),
+        other.manifest.not_in(listed(manifests)),
     )
-    its = child.repository_id == repository_id, child.manifest.in_(manifests), child.kind != "manifest"
+    its = child.repository_id == repository_id, child.manifest.in_(listed(manifests)), child.kind != "manifest"
     return list((await connection.execute(select(child.digest).distinct().where(*its, ~elsewhere))).scalars())
 
 
