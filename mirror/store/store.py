@@ -41,6 +41,7 @@ from mirror.store.ledger import Ledger
 from mirror.store.lifecycles import LifecycleRows
 from mirror.store.losses import Losses
 from mirror.store.news import News
+from mirror.store.pruning import Pruning
 from mirror.store.purges import Purges
 from mirror.store.rebuild import Progress, rebuild, replay, unseen
 from mirror.store.replications import Replications
@@ -78,6 +79,7 @@ class Store:
     holders: Holders
     losses: Losses
     eviction: EvictionRows
+    pruning: Pruning
     database: Database
 
     @classmethod
@@ -132,6 +134,7 @@ class Store:
                 holders=holders,
                 losses=Losses(files, index, holders, guard),
                 eviction=EvictionRows(database, ledger),
+                pruning=Pruning(database, ledger),
                 database=database,
             )
             replayed = await replay(database, index, files)
