@@ -7,7 +7,6 @@ What is changed is in this process only, and not for operators: times that keep 
 
 from functools import partial
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, Final
 
 GRACE_S: Final = 6.0  # of collection: longer than any push of the soak takes on a busy machine
@@ -30,9 +29,8 @@ def hurry() -> None:
         setattr(owner, name, seconds)
     store: Any = import_module("mirror.store.store").Store
     store.open = partial(store.open, grace_s=GRACE_S)
-    if find_spec("mirror.jobs.scrub"):
-        scrub: Any = import_module("mirror.jobs.scrub")
-        scrub.PACE = scrub.Pace(start_s=1.0, look_s=0.5, every_s=0.5)
+    scrub: Any = import_module("mirror.jobs.scrub")
+    scrub.PACE = scrub.Pace(start_s=1.0, look_s=0.5, every_s=0.5)
 
 
 if __name__ == "__main__":

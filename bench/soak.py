@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -31,7 +31,6 @@ from bench.metrics import Metrics
 from bench.peers import Registry, distribution, start
 from bench.replicate import table
 from mirror.cli.socket import Administrator, reached
-from mirror.config.settings import Storage
 from tests.clients.daemons import free_port
 from tests.clients.programs import find
 from tests.soaking import KINDS, Client, Image, Soak, make_image
@@ -61,9 +60,7 @@ class Disk:
 
 def node_at(root: Path, upstream_port: int) -> Registry:
     port = free_port()
-    storage = f'root = "{root}/store"\ncache_bytes_max = {CACHE_BYTES_MAX}\n'
-    if any(field.name == "scrub_bytes_s" for field in fields(Storage)):
-        storage += f"scrub_bytes_s = {SCRUB_BYTES_S}\n"
+    storage = f'root = "{root}/store"\ncache_bytes_max = {CACHE_BYTES_MAX}\nscrub_bytes_s = {SCRUB_BYTES_S}\n'
     config = root / "mirror.toml"
     config.write_text(
         f'[server]\nlisten = "127.0.0.1:{port}"\n[storage]\n{storage}'

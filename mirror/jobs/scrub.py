@@ -95,10 +95,14 @@ class ScrubJob:
         """Scrub for ever. A fault of ours is logged and tried again."""
         await asyncio.sleep(self._pace.start_s)
         while True:
+            failed = False
             try:
                 await self.look()
             except Exception:  # noqa: BLE001 - logged, and the next look goes on where this one was
                 telemetry.log.exception("scrub failed")
+                failed = True
+            now = self._clock()
+            telemetry.job_ended("scrub", now, now + self._pace.look_s, failed=failed)
             await asyncio.sleep(self._pace.look_s)
 
     async def look(self) -> None:

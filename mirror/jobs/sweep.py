@@ -1,12 +1,14 @@
-"""Sweeping: upload sessions and partial fills that nobody came back for."""
+"""Sweeping: upload sessions and partial fills that nobody came back for, and what the change log had long ago."""
 
 import asyncio
 import time
 from typing import Final, Protocol
 
 from mirror import telemetry
+from mirror.oci.errors import RegistryError
 
 SWEEP_EVERY_S: Final = 3_600.0  # what is swept is days old
+LOG_S: Final = 30 * 86_400.0  # how long a consumer of the log, such as a webhook, may be away and miss nothing
 
 
 class Uploads(Protocol):
@@ -15,18 +17,29 @@ class Uploads(Protocol):
     async def sweep(self, now: float) -> list[str]: ...
 
 
-async def sweep(uploads: Uploads) -> None:
+class Log(Protocol):
+    """What it needs of the change log."""
+
+    async def prune(self, before: float) -> int: ...
+
+
+async def sweep(uploads: Uploads, log: Log) -> None:
     """Sweep for ever."""
     while True:
         failed = False
         try:
-            swept = await uploads.sweep(time.time())
-        except OSError as error:
+            await _sweep(uploads, log)
+        except (RegistryError, OSError) as error:
             failed = True
             telemetry.log.warning("sweep failed", reason=str(error))
-        else:
-            if swept:
-                telemetry.log.info("swept stale uploads and fills", count=len(swept))
         now = time.time()
         telemetry.job_ended("sweep", now, now + SWEEP_EVERY_S, failed=failed)
         await asyncio.sleep(SWEEP_EVERY_S)
+
+
+async def _sweep(uploads: Uploads, log: Log) -> None:
+    swept = await uploads.sweep(time.time())
+    if swept:
+        telemetry.log.info("swept stale uploads and fills", count=len(swept))
+    while await log.prune(time.time() - LOG_S):
+        pass

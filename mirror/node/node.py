@@ -117,7 +117,7 @@ class Node:
             ops = Ops(probes.look, house.measures.take)
             server = self._server = build_server(house, control, slow, ops, self._access)
             tasks.spawn(slow.run(), "slow clients")
-            tasks.spawn(sweep(store.uploads), "sweep")
+            tasks.spawn(sweep(store.uploads, store.pruning), "sweep")
             tasks.spawn(watch_disk(store.reserve, store.space), "disk")
             tasks.spawn(house.pull_times.run(), "times of pulls")
             tasks.spawn(rotate(known.signing_keys), "signing keys")

@@ -10,8 +10,6 @@ import time
 from collections.abc import Iterator
 from typing import Final, Self
 
-import structlog
-
 from mirror import telemetry
 from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, RegistryError, UpstreamError, UpstreamTimeout
@@ -35,8 +33,6 @@ HEADERS_S_MAX: Final = 9.5  # a client hears something within 10 s (CLIENTS quir
 assert TAIL_BYTES < FAR_BYTES
 # A batch of the front that is being written when a side begins ends before it: see `_write_front`.
 assert 2 * BATCH_BYTES_MAX < FAR_BYTES
-
-log = structlog.get_logger()
 
 
 class Fill:
@@ -196,7 +192,9 @@ class Fill:
                 failures = 1 if self.staged.front > before else failures + 1
                 if not self.answered or isinstance(error, BlobUnknown) or failures > RESUMES_MAX:
                     raise
-                log.info("fill resumes", digest=str(self.digest), front=self.staged.front, reason=error.message)
+                telemetry.log.info(
+                    "fill resumes", digest=str(self.digest), front=self.staged.front, reason=error.message
+                )
                 await asyncio.sleep(resume_pause_s(failures))
 
     async def _advance(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import case, exists, func, select, tuple_, union
+from sqlalchemy import case, func, select, tuple_, union
 
 from mirror.oci.digest import Digest, parse_digest
 from mirror.oci.names import Repository, read_registry
@@ -16,7 +16,7 @@ from mirror.store import tables
 from mirror.store.database import Database
 from mirror.store.ledger import Entry, Ledger
 from mirror.store.mutations import delete_manifest, unlink_blob
-from mirror.store.unneeded import AT_ONCE, suspect
+from mirror.store.unneeded import AT_ONCE, only_named_by, suspect
 
 PAGE: Final = 500  # images looked at in one read
 
@@ -81,26 +81,19 @@ class EvictionRows:
             found = [await _evict(entry, image.repository, image.digest, at) for image in images]
             return list(dict.fromkeys(digest for digests in found for digest in digests))
 
-        return await self._ledger.commit(let_go)
+        return await self._ledger.commit(let_go, frees=True)
 
 
 async def _evict(entry: Entry, repository: Repository, digest: Digest, at: float) -> list[Digest]:
     """Delete an image and unlink what only it needed; return all of that, nothing when the image was gone."""
     await entry.write_links()
-    only = await _only_its_own(entry, repository, digest)
+    repository_id = await entry.repository_id(repository)
+    if repository_id is None:
+        return []
+    only = [parse_digest(one) for one in await only_named_by(entry.connection, repository_id, [str(digest)])]
     if not await delete_manifest(entry, repository, digest, at):
         return []
     for blob in only:
         await unlink_blob(entry, repository, blob, at)
     await suspect(entry, [digest, *only], AT_ONCE)
     return [digest, *only]
-
-
-async def _only_its_own(entry: Entry, repository: Repository, digest: Digest) -> list[Digest]:
-    """List the blobs that no other image of the repository names."""
-    table, other = tables.manifest_children, tables.manifest_children.alias("other")
-    repository_id = await entry.repository_id(repository)
-    same = other.c.repository_id == table.c.repository_id, other.c.digest == table.c.digest
-    its = table.c.repository_id == repository_id, table.c.manifest == str(digest), table.c.kind == "blob"
-    chosen = select(table.c.digest).where(*its, ~exists().where(*same, other.c.manifest != str(digest)))
-    return [parse_digest(one) for one in (await entry.connection.execute(chosen)).scalars()]

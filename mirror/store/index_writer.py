@@ -5,10 +5,13 @@ the event loop. A job must be safe to run twice: a batch of which one job fails 
 """
 
 import asyncio
+import errno
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 import lmdb
@@ -16,10 +19,12 @@ import structlog
 
 from mirror.oci.errors import StorageFull, Unavailable
 from mirror.store.disk import full_disk_refused
+from mirror.store.space import free_bytes
 
 BATCH_JOBS_MAX: Final = 1_000  # bounds how long a commit makes its first caller wait
 QUEUE_JOBS_MAX: Final = 2_000  # each may hold a small blob: 128 MiB at worst; who comes later waits in front
 WRITE_S_MAX: Final = 30.0  # a commit takes a millisecond: after this the disk hangs
+FULL_BYTES: Final = 1024 * 1024  # less than a batch of pages takes: a write that ended short met the end of the disk
 GROW_S_MAX: Final = 10.0  # the loop owes us one pass
 GROWTH: Final = 2
 
@@ -116,11 +121,18 @@ class IndexWriter:
             self._environment.sync(True)
 
     def _fail(self, job: _Job, error: Exception) -> None:
-        if isinstance(error, lmdb.DiskError):
+        if isinstance(error, lmdb.Error) and self._is_full(error):
             error = StorageFull("no room left on the disk of this registry")
         if job.answer is None:
             _log.warning("index write lost", error=repr(error))
         job.outcome = error
+
+    def _is_full(self, error: lmdb.Error) -> bool:
+        """Tell whether a failure is a full disk's: LMDB calls a write that ended short an I/O error."""
+        if isinstance(error, lmdb.DiskError):
+            return True
+        is_short = os.strerror(errno.EIO) in str(error)
+        return is_short and free_bytes(Path(self._environment.path())) < FULL_BYTES
 
     def _grow(self) -> None:
         """Let the loop enlarge the map. Growing invalidates read transactions; there are none between two callbacks."""

@@ -16,6 +16,7 @@ from mirror.oci.names import Reference, Repository
 from mirror.store import mutations, tables
 from mirror.store.database import Database
 from mirror.store.ledger import Entry, Ledger, named
+from mirror.store.unneeded import only_named_by
 
 IMAGES_MAX: Final = 10  # begun with in one transaction
 LINKS_MAX: Final = 200  # blobs in one transaction, of those that no image names
@@ -69,11 +70,11 @@ class Purges:
 
     async def purge(self, repository: Repository, reference: Reference, at: float) -> Gone:
         """Take a tag out of a repository, and with its last tag the image; or an image with all its tags."""
-        return await self._ledger.commit(lambda entry: _purge(entry, repository, reference, at))
+        return await self._ledger.commit(lambda entry: _purge(entry, repository, reference, at), frees=True)
 
     async def purge_some(self, repository: Repository, at: float) -> Gone | None:
         """Take some of all that a repository has out of it; None when nothing was left."""
-        return await self._ledger.commit(lambda entry: _purge_some(entry, repository, at))
+        return await self._ledger.commit(lambda entry: _purge_some(entry, repository, at), frees=True)
 
 
 async def _purge(entry: Entry, repository: Repository, reference: Reference, at: float) -> Gone:
@@ -94,7 +95,7 @@ async def _purge_some(entry: Entry, repository: Repository, at: float) -> Gone |
     found = (await entry.connection.execute(roots)).scalars().all()
     doomed = _Doomed(manifests=set(found))
     if found:
-        doomed.blobs = await _blobs(entry.connection, repository_id, doomed.manifests)
+        doomed.blobs = await only_named_by(entry.connection, repository_id, doomed.manifests)
     else:
         links = select(_link.digest).where(_link.repository_id == repository_id).limit(LINKS_MAX)
         doomed.blobs = list((await entry.connection.execute(links)).scalars())
@@ -141,7 +142,7 @@ async def _doom_image(connection: AsyncConnection, repository_id: int, digest: s
     newest = manifests
     while newest := await _parts(connection, repository_id, newest, manifests):
         manifests |= newest
-    return _Doomed(manifests=manifests, blobs=await _blobs(connection, repository_id, manifests))
+    return _Doomed(manifests=manifests, blobs=await only_named_by(connection, repository_id, manifests))
 
 
 async def _parts(
@@ -171,28 +172,6 @@ async def _lists(
         _child.manifest.not_in(doomed),
     )
     return [(digest, manifest) for digest, manifest in await connection.execute(chosen)]
-
-
-async def _blobs(connection: AsyncConnection, repository_id: int, doomed: Collection[str]) -> list[str]:
-    """Return the blobs that doomed manifests name and no other manifest of the repository does."""
-    other = tables.manifest_children.alias()
-    elsewhere = select(other.c.digest).where(
-        other.c.repository_id == repository_id,
-        other.c.digest == _child.digest,
-        other.c.kind != "manifest",
-        other.c.manifest.not_in(doomed),
-    )
-    chosen = (
-        select(_child.digest)
-        .distinct()
-        .where(
-            _child.repository_id == repository_id,
-            _child.manifest.in_(doomed),
-            _child.kind != "manifest",
-            ~elsewhere.exists(),
-        )
-    )
-    return list((await connection.execute(chosen)).scalars())
 
 
 # Counting.

@@ -2,20 +2,24 @@
 
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Select, Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+LISTED_MAX: Final = 512  # a page; what is longer is rare, and SQLite takes 32,766 values at most
+
 
 def listed(values: Iterable[str]) -> list[str]:
-    """Write values for an IN, the last one again and again up to a power of two.
+    """Write values for an IN, the last one again and again up to a power of two; more than LISTED_MAX as they are.
 
     The driver keeps 128 statements a connection, and each length is one of its own: 40 KB for a hundred digests.
     """
     found = list(values)
-    return found + found[-1:] * ((1 << (len(found) - 1).bit_length()) - len(found)) if found else found
+    if not 0 < len(found) <= LISTED_MAX:
+        return found
+    return found + found[-1:] * ((1 << (len(found) - 1).bit_length()) - len(found))
 
 
 async def put_rows(connection: AsyncConnection, table: Table, rows: Sequence[dict[str, Any]]) -> None:

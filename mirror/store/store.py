@@ -43,6 +43,7 @@ from mirror.store.ledger import Ledger
 from mirror.store.lifecycles import LifecycleRows
 from mirror.store.losses import Losses
 from mirror.store.news import News
+from mirror.store.pruning import Pruning
 from mirror.store.purges import Purges
 from mirror.store.rebuild import Progress, rebuild, replay, unseen
 from mirror.store.replications import Replications
@@ -81,6 +82,7 @@ class Store:
     losses: Losses
     archiving: Archiving
     eviction: EvictionRows
+    pruning: Pruning
     database: Database
 
     @classmethod
@@ -140,6 +142,7 @@ class Store:
                 losses=Losses(files, index, holders, guard),
                 archiving=Archiving(archive, files, index, database, guard, space),
                 eviction=EvictionRows(database, ledger),
+                pruning=Pruning(database, ledger),
                 database=database,
             )
             replayed = await replay(database, index, files)

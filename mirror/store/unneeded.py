@@ -4,15 +4,16 @@ So a collection looks at what changed and not at everything. A row is a suspicio
 when its grace time is over. Runs inside the ledger's transaction, as `mutations.py` does; `since` is in unix seconds.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final
 
-from sqlalchemy import CompoundSelect, literal, select, true
+from sqlalchemy import CompoundSelect, exists, literal, select, true
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mirror.oci.digest import Digest
 from mirror.store import tables
 from mirror.store.ledger import Entry
-from mirror.store.rows import put_rows, put_selected
+from mirror.store.rows import listed, put_rows, put_selected
 
 AT_ONCE: Final = 0.0  # of cached content: what else needs it, or was told of it, is asked in any case
 
@@ -35,6 +36,19 @@ async def suspect_repository(entry: Entry, repository_id: int, since: float) -> 
 async def suspect(entry: Entry, digests: Iterable[Digest], since: float) -> None:
     """Suspect some blobs."""
     await put_rows(entry.connection, tables.unneeded, [{"digest": str(one), "since": since} for one in digests])
+
+
+async def only_named_by(connection: AsyncConnection, repository_id: int, manifests: Collection[str]) -> list[str]:
+    """List the blobs that some manifests of a repository name and no other manifest there does, by their digests."""
+    child, other = tables.manifest_children.c, tables.manifest_children.alias("other").c
+    elsewhere = exists().where(
+        other.repository_id == repository_id,
+        other.digest == child.digest,
+        other.kind != "manifest",
+        other.manifest.not_in(listed(manifests)),
+    )
+    its = child.repository_id == repository_id, child.manifest.in_(listed(manifests)), child.kind != "manifest"
+    return list((await connection.execute(select(child.digest).distinct().where(*its, ~elsewhere))).scalars())
 
 
 async def _suspect(entry: Entry, chosen: CompoundSelect[Any], since: float) -> None:

@@ -16,6 +16,7 @@ from mirror.rules.quotas import Usage
 from mirror.store import tables
 from mirror.store.database import Database
 from mirror.store.ledger import named
+from mirror.store.rows import listed
 
 
 class Usages:
@@ -40,7 +41,7 @@ class Usages:
         sizes = {str(blob.digest): blob.size for blob in manifest.needed}
         ids = select(tables.repositories.c.id).where(*named(repository)).scalar_subquery()
         known = select(child.c.digest).where(
-            child.c.repository_id == ids, child.c.digest.in_(list(sizes)), child.c.kind == "blob"
+            child.c.repository_id == ids, child.c.digest.in_(listed(sizes)), child.c.kind == "blob"
         )
         here = select(image.c.digest).where(image.c.repository_id == ids, image.c.digest == str(digest))
         async with self._database.read() as connection:

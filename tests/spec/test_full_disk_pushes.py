@@ -14,13 +14,15 @@ from random import Random
 
 from accounts import ADMIN, populated
 from disks import MIB, SmallDisk, crowded, relieved, small_disk
-from pushing import ask, code_of, push_image, put_manifest, sha256
+from pushing import ask, code_of, image_manifest, push_image, put_manifest, sha256
 from running import RunningNode, running
 
 from mirror.store.reserve import RESERVE_BYTES
+from mirror.store.verify import verify
 
 NAME = "team/app"
 UPLOADS = f"/v2/{NAME}/blobs/uploads/"
+SIZES = 24  # of what the disk has left, in steps of two blocks
 BLOB = Random(14).randbytes(4 * MIB)
 
 
@@ -162,3 +164,33 @@ async def test_a_node_starts_on_a_full_disk_and_serves_what_it_has(tmp_path: Pat
             assert (await ask(node, "GET", f"/v2/{NAME}/manifests/v1"))[2] == image.manifest
             assert (await ask(node, "GET", f"/v2/{NAME}/blobs/{sha256(image.layer)}"))[2] == image.layer
             assert (await ask(node, "DELETE", f"/v2/{NAME}/manifests/{image.digest}"))[0] == 202
+
+
+async def test_a_disk_that_fills_up_at_any_write_costs_nothing_that_was_taken(tmp_path: Path) -> None:
+    """RELIABILITY G12: 0 corrupt, 507 or 503 and never 500, recovers without restart."""
+    async with on_a_small_disk(tmp_path) as (disk, node):
+        house = node.node._house
+        assert house is not None
+        store = house.store
+        store.space._spare_bytes = 0  # let pushes come to the last block
+        taken, statuses = [], set()
+        for number in range(SIZES):
+            layer = Random(number).randbytes(100_000)
+            manifest = image_manifest(b"{}", [layer])
+            crowded(node, disk, leaving=number * 8192)
+            for blob in (b"{}", layer):
+                path = f"{UPLOADS}?digest={sha256(blob)}"
+                statuses.add((await ask(node, "POST", path, data=blob))[0])
+            status = (await put_manifest(node, NAME, f"v{number}", manifest))[0]
+            statuses.add(status)
+            if status == 201:
+                taken.append((f"v{number}", manifest, layer))
+            relieved(node, disk)
+        assert {201, 507} <= statuses <= {201, 404, 503, 507}
+        assert 0 < len(taken) < SIZES
+        for tag, manifest, layer in taken:
+            assert (await ask(node, "GET", f"/v2/{NAME}/manifests/{tag}"))[2] == manifest
+            assert (await ask(node, "GET", f"/v2/{NAME}/blobs/{sha256(layer)}"))[2] == layer
+        # A file without an entry is harmless, and the walk of blobs finds it.
+        assert {fault.kind async for fault in verify(store.files, store.index)} <= {"file without entry"}
+        await push_image(node, NAME, "last")

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 from registries import HOME
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -11,6 +12,7 @@ from stores import opened
 from mirror.oci.digest import digest_of
 from mirror.oci.names import Repository
 from mirror.store.collection import judge
+from mirror.store.rows import LISTED_MAX, listed
 
 OURS = Repository(HOME, "", "team/app")
 MANY = 100
@@ -34,6 +36,14 @@ async def test_a_question_about_any_number_of_blobs_is_one_of_few_statements(tmp
             for count in range(1, MANY):
                 await ask(store, count)
             assert len(texts) <= FEW, ask.__name__
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 100, LISTED_MAX, LISTED_MAX + 1])
+def test_a_list_that_is_filled_up_has_the_same_values(count: int) -> None:
+    """sqlite.org/limits.html: a list that is long already is not made longer."""
+    values = [str(number) for number in range(count)]
+    assert dict.fromkeys(listed(values)) == dict.fromkeys(values)
+    assert len(listed(values)) <= max(count, LISTED_MAX)
 
 
 async def _judge(store: Any, count: int) -> None:
