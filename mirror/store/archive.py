@@ -50,7 +50,7 @@ class Archive:
         fault = self._attach() if self.is_wanted else ""
         if fault != self.fault:
             if fault:
-                _log.warning("the archive is not there: what is in it cannot be read", reason=fault)
+                _log.warning("the archive cannot be used", reason=fault)
             else:
                 _log.info("the archive is there", path=os.fspath(self._anchor.resolve()))
         self.fault = fault
@@ -67,9 +67,12 @@ class Archive:
                 self._make() if not self._anchor.is_symlink() else self._follow(self.root)
         except (OSError, StorageFull) as error:
             return f"{self.root}: {error}"
-        if self._files.archive_is_here():
-            return ""
-        return f"{self._anchor.readlink()} is not there: is its disk mounted?"
+        place = self._anchor.readlink()
+        if not self._files.archive_is_here():
+            return f"{place} is not there: is its disk mounted?"
+        if self.root is not None and place.parent != self.root:
+            return f"{place} is not in {self.root}: it is read, and nothing is moved until it has been brought there"
+        return ""
 
     def _make(self) -> None:
         assert self.root is not None
@@ -91,6 +94,7 @@ class Archive:
 
     def clear(self) -> None:
         """Remove what a crash left half copied. Before anything is copied."""
+        make_directory(self._anchor / _STAGE)
         for path in (self._anchor / _STAGE).iterdir():
             path.unlink(missing_ok=True)
 

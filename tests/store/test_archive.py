@@ -164,7 +164,7 @@ async def test_an_archive_that_is_not_there_is_told_and_nothing_in_it_is_lost(
     disk.mkdir()  # the empty directory under a mount
     async with archived(root, disk, rebuilt=True) as store:
         assert "is its disk mounted?" in store.archiving.archive.fault
-        assert "the archive is not there: what is in it cannot be read" in [event["event"] for event in events]
+        assert "the archive cannot be used" in [event["event"] for event in events]
         await turn(store, root.ours, image, "ACTIVE")
         assert await archivist(store).work() == Moved()
         assert store.files.open_blob(FIRST, 100_000) is None
@@ -190,6 +190,44 @@ async def test_an_archive_that_is_mounted_elsewhere_is_followed(root, disk, push
     moved = disk.rename(disk.with_name("new"))
     async with archived(root, moved) as store:
         assert await is_in_archive(store, moved)
+
+
+async def test_an_archive_that_was_left_behind_is_read_where_it_is(root, disk, push, make_image) -> None:
+    """Another path, without what lies at the old one, is a slip or half of a move: no second archive is begun."""
+    image = make_image(LAYERS[0])
+    async with archived(root, disk) as store:
+        await push.image(store, root.ours, image)
+        await turn(store, root.ours, image, "ARCHIVED")
+        await archivist(store).work()
+    new = disk.with_name("new")
+    new.mkdir()
+    async with archived(root, new) as store:
+        assert "nothing is moved until it has been brought there" in store.archiving.archive.fault
+        assert await archivist(store).work() == Moved()
+        assert await is_in_archive(store, disk)
+        [place] = disk.iterdir()
+        place.rename(new / place.name)
+        assert await archivist(store).work() == Moved()
+        assert store.archiving.archive.fault == ""
+        assert await is_in_archive(store, new)
+
+
+async def test_bytes_that_somebody_deleted_in_the_archive_are_lost_and_can_be_pushed_again(
+    root, disk, push, make_image
+) -> None:
+    """Issue 5, section 3: a deleted file is a miss; only a whole archive that is not there is no damage."""
+    image = make_image(LAYERS[0])
+    async with archived(root, disk) as store:
+        await push.image(store, root.ours, image)
+        await turn(store, root.ours, image, "ARCHIVED")
+        await archivist(store).work()
+        store.files.archived(FIRST).unlink()
+        assert [fault.kind for fault in await missing(store.files, store.index, [FIRST])] == ["entry without file"]
+        await store.losses.drop(FIRST)
+        assert store.index.blob(FIRST) is None
+        await push.blob(store, root.ours, LAYERS[0])
+        assert await stored(store) == LAYERS[0]
+        assert await faults(store) == []
 
 
 async def test_without_the_setting_everything_comes_back_and_the_archive_is_forgotten(
