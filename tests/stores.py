@@ -44,3 +44,19 @@ async def push(store: Store, repository: Repository, mark: str, *tags: str, at: 
     await asyncio.to_thread(store.files.write, digest, body)
     await store.catalog.put_manifest(repository, digest, parse_manifest(body), len(body), tags, at, whole=True)
     return digest
+
+
+async def push_layer(store: Store, repository: Repository, data: bytes, at: float = AT) -> tuple[Digest, Digest]:
+    """Put an image of one layer; return both digests."""
+    layer = digest_of(data)
+    await asyncio.to_thread(store.files.write, layer, data)
+    await store.catalog.link_blob(repository, layer, len(data), media.OCTETS, at)
+    described = {"mediaType": media.OCTETS, "digest": str(layer), "size": len(data)}
+    config = {"mediaType": media.EMPTY, "digest": str(digest_of(b"{}")), "size": 2}
+    manifest = {"schemaVersion": 2, "mediaType": media.OCI_MANIFEST, "config": config, "layers": [described]}
+    body = json.dumps(manifest).encode()
+    for part in (b"{}", body):
+        await asyncio.to_thread(store.files.write, digest_of(part), part)
+    await store.catalog.link_blob(repository, digest_of(b"{}"), 2, media.EMPTY, at)
+    await store.catalog.put_manifest(repository, digest_of(body), parse_manifest(body), len(body), (), at, whole=True)
+    return digest_of(body), layer

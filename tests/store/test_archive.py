@@ -370,6 +370,63 @@ async def test_a_kill_at_any_step_leaves_the_bytes_whole_in_one_place_or_the_oth
     assert step > 6, "the steps of a move were counted"
 
 
+@contextmanager
+def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, Path]]]:
+    """List what is named, synced and removed, with the path that a name is given to."""
+    done: list[tuple[str, Path]] = []
+    with monkeypatch.context() as patched:
+        for owner, name, called in (
+            (Path, "replace", "named"),
+            (Path, "rename", "named"),
+            (Path, "unlink", "removed"),
+            (archive_module, "sync_file", "synced"),
+            (archive_module, "sync_directory", "synced"),
+            (files_module, "sync_file", "synced"),
+            (files_module, "sync_directory", "synced"),
+        ):
+            real = getattr(owner, name)
+
+            def act(*args: Any, real: Any = real, called: str = called, **more: Any) -> Any:
+                answer = real(*args, **more)
+                done.append((called, Path(args[-1])))
+                return answer
+
+            patched.setattr(owner, name, act)
+        yield done
+
+
+async def test_what_one_disk_has_is_safe_before_the_other_gives_it_up(
+    root, disk, push, make_image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RELIABILITY 3.1: two disks have no common journal, so each sync counts, of bytes and of directories."""
+    image = make_image(LAYERS[0])
+    async with archived(root, disk) as store:
+        await push.image(store, root.ours, image)
+        await turn(store, root.ours, image, "ARCHIVED")
+        here, there = store.files.path(FIRST), store.files.archived(FIRST)
+        with recorded(monkeypatch) as done:
+            await archivist(store).work()
+        (_, staged), *rest = done[done.index(("synced", there.parent.parent)) - 1 :]
+        assert staged.parent.name == "stage", "the bytes come first, then the directory that has a new shard"
+        assert rest == [
+            ("synced", there.parent.parent),
+            ("named", there),
+            ("synced", there.parent),
+            ("named", here),
+            ("synced", here.parent),
+        ]
+        await turn(store, root.ours, image, "ACTIVE")
+        with recorded(monkeypatch) as done:
+            await archivist(store).work()
+        assert [step for step in done if step[1] not in (here, here.parent, there)][-1][0] == "synced", "the bytes"
+        assert [step for step in done if step[1] in (here, here.parent, there)] == [
+            ("named", here),
+            ("synced", here.parent),
+            ("synced", here.parent),
+            ("removed", there),
+        ]
+
+
 async def test_a_link_that_a_power_cut_has_emptied_is_made_again(root, disk, push, make_image) -> None:
     """Some filesystems write the text of a long link later than its name."""
     image = make_image(LAYERS[0])
