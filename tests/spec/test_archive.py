@@ -68,9 +68,13 @@ def on(disk: Path) -> set[bytes]:
     return {path.read_bytes() for path in disk.rglob("*") if path.is_file()}
 
 
-async def until_there(disk: Path, *blobs: bytes) -> None:
+async def until_moved(disk: Path, *, away: bool) -> None:
+    """Wait until the layer is in the archive and nowhere else, or back and no more there."""
+    name = sha256(LAYER).removeprefix("sha256:")
+
     async def look() -> bool:
-        return on(disk) == set(blobs)
+        [ours] = (disk.parent / "store").glob(f"blobs/*/*/{name}")
+        return ours.is_symlink() == away and on(disk) == ({LAYER} if away else set())
 
     await until(look)
 
@@ -84,14 +88,14 @@ async def test_an_archived_image_moves_is_refused_and_is_pulled_as_soon_as_it_is
         await push(client)
         await turn(town, "ARCHIVE")
         assert await pulled(client) == (404, None)
-        await until_there(disk, LAYER)
+        await until_moved(disk, away=True)
         status = json.loads((await asked(tmp_path / "store", "status", "--json")).stdout)
         assert (status["archive"] > 0, status["archiveAway"]) == (True, False)
         shown = dict(line.split("\t")[:2] for line in (await facts(tmp_path)) if "\t" in line)
         assert " free of " in shown["archive"]
         await turn(town, "STANDARD")
         assert await pulled(client) == (200, LAYER)
-        await until_there(disk)
+        await until_moved(disk, away=False)
         assert await pulled(client) == (200, LAYER)
         found = await asked(tmp_path / "store", "verify")
         assert found.exit_code == 0, found.output
@@ -103,10 +107,10 @@ async def test_an_archived_image_is_restored_by_a_push(tmp_path: Path, disk: Pat
         client = town.client(ADMIN)
         manifest = await push(client)
         await turn(town, "ARCHIVE")
-        await until_there(disk, LAYER)
+        await until_moved(disk, away=True)
         assert (await put_manifest(client, NAME, "v1", manifest))[0] == 201
         assert await pulled(client) == (200, LAYER)
-        await until_there(disk)
+        await until_moved(disk, away=False)
 
 
 async def test_a_disk_that_is_away_is_a_warning_and_its_bytes_are_back_with_it(tmp_path: Path, disk: Path) -> None:
@@ -115,7 +119,7 @@ async def test_a_disk_that_is_away_is_a_warning_and_its_bytes_are_back_with_it(t
         client = town.client(ADMIN)
         await push(client)
         await turn(town, "ARCHIVE")
-        await until_there(disk, LAYER)
+        await until_moved(disk, away=True)
     away = disk.rename(tmp_path / "away")
     async with town_with(tmp_path, disk) as town:
         client = town.client(ADMIN)
@@ -129,6 +133,6 @@ async def test_a_disk_that_is_away_is_a_warning_and_its_bytes_are_back_with_it(t
         found = await asked(tmp_path / "store", "verify")
         assert found.exit_code == 0, found.output
         away.rename(disk)
-        await until_there(disk)
+        await until_moved(disk, away=False)
         assert await pulled(client) == (200, LAYER)
         assert (await town.node.fetch("/readyz"))[2] == b"ok\n"

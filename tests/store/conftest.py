@@ -107,6 +107,14 @@ def root(tmp_path: Path) -> Root:
 
 
 @pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    """The archive's disk."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
 async def store(root: Root) -> AsyncIterator[Store]:
     async with root.open() as opened:
         yield opened
