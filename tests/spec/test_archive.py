@@ -1,6 +1,8 @@
 """Archived images of a whole node with a disk for them: refused, moved, served again at once, and brought back."""
 
+import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,9 +15,16 @@ from command_line import asked
 from pushing import ask, image_manifest, push_blob, put_manifest, sha256
 from waiting import until
 
+from mirror import telemetry
 from mirror.node import probes
+from mirror.oci.digest import parse_digest
+from mirror.store.verify import Verification
 
 NAME = "team/app"
+GRACE_S = 0.5  # of a push in the test of everything at once: it takes some milliseconds
+WORK_S = 2.5
+WORKERS = 4
+LAYERS = tuple(Random(number).randbytes(90_000) for number in range(3))
 LAYER = Random(8).randbytes(300_000)
 
 
@@ -136,3 +145,62 @@ async def test_a_disk_that_is_away_is_a_warning_and_its_bytes_are_back_with_it(t
         await until_moved(disk, away=False)
         assert await pulled(client) == (200, LAYER)
         assert (await town.node.fetch("/readyz"))[2] == b"ok\n"
+
+
+async def check_pulled(client: Client, manifest: bytes, layers: list[bytes]) -> None:
+    assert (await ask(client, "GET", f"/v2/{NAME}/manifests/{sha256(manifest)}"))[::2] == (200, manifest)
+    for layer in layers:
+        assert (await ask(client, "GET", f"/v2/{NAME}/blobs/{sha256(layer)}"))[::2] == (200, layer)
+
+
+async def work(town: Town, worker: int, until_s: float) -> int:
+    """Push, archive, restore and delete images whose layers others have too; return how many."""
+    client, images, random, count = town.client(ADMIN), town.house.store.images, Random(worker), 0
+    repository = town.repository(NAME)
+    while time.monotonic() < until_s:
+        count += 1
+        config, layers = f'{{"of": "{worker}-{count}"}}'.encode(), random.sample(LAYERS, 2)
+        for blob in (config, *layers):
+            if (await ask(client, "HEAD", f"/v2/{NAME}/blobs/{sha256(blob)}"))[0] == 404:
+                await push_blob(client, NAME, blob)
+        manifest = image_manifest(config, layers)
+        assert (await put_manifest(client, NAME, f"w{worker}", manifest))[0] == 201
+        await check_pulled(client, manifest, layers)
+        digest = parse_digest(sha256(manifest))
+        await images.set_status(repository, digest, "ARCHIVED", time.time())
+        await asyncio.sleep(random.random() * 0.3)
+        assert (await ask(client, "GET", f"/v2/{NAME}/manifests/{digest}"))[0] == 404
+        await images.set_status(repository, digest, "ACTIVE", time.time())
+        await check_pulled(client, manifest, layers)
+        assert (await ask(client, "DELETE", f"/v2/{NAME}/manifests/{digest}"))[0] == 202
+        await asyncio.sleep(random.random() * 1.5 * GRACE_S)
+    return count
+
+
+async def collecting(town: Town, until_s: float) -> int:
+    count = 0
+    while time.monotonic() < until_s:
+        count += (await town.house.collector.collect()).blobs
+        await asyncio.sleep(0.01)
+    return count
+
+
+async def test_pushes_restores_deletes_collection_and_moves_at_once_lose_nothing(tmp_path: Path, disk: Path) -> None:
+    """Issue 5, section 1; RELIABILITY G22: what is pushed or restored is pulled, wherever its bytes are just then."""
+
+    def moved() -> float:
+        return sum(telemetry.readings(telemetry.ARCHIVE_MOVED, "_total").values())
+
+    before = moved()
+    async with town_with(tmp_path, disk) as town:
+        store = town.house.store
+        store.guard.grace_s = GRACE_S
+        await push(town.client(ADMIN))
+        until_s = time.monotonic() + WORK_S
+        collected, *done = await asyncio.gather(
+            collecting(town, until_s), *(work(town, worker, until_s) for worker in range(WORKERS))
+        )
+        assert min(collected, *done) > 0
+        assert moved() - before >= 2 * len(LAYERS[0]), "bytes were moved while all that went on"
+        assert await pulled(town.client(ADMIN)) == (200, LAYER)
+        assert [fault async for fault in Verification(store).faults() if not fault.harmless] == []
