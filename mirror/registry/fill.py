@@ -196,6 +196,7 @@ class Fill:
                 failures = 1 if self.staged.front > before else failures + 1
                 if not self.answered or isinstance(error, BlobUnknown) or failures > RESUMES_MAX:
                     raise
+                telemetry.span_event("resume", front=self.staged.front, failures=failures)
                 log.info("fill resumes", digest=str(self.digest), front=self.staged.front, reason=error.message)
                 await asyncio.sleep(resume_pause_s(failures))
 
