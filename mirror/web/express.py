@@ -235,7 +235,7 @@ class Express:
             fresh_s=inf if rule is None or by_digest else self._fresh_s(visit, rule),
             shared=visit.shared,
             until=visit.caller.expires_at,
-            pulled=self._pulls.pulled(repository) if self._is_pull(visit, is_head) else None,
+            pulled=self._pulls.pulled(repository) if not is_head and self._is_pull(visit) else None,
             told=is_head and route.kind == "blob" and repository.owned,
             tally=telemetry.tally("HEAD" if is_head else "GET", route.kind, repository.upstream),
             principal=name_of(visit.caller.principal),
@@ -246,12 +246,8 @@ class Express:
         tag = str(visit.route.reference)
         return inf if self._repositories.freezes(visit.repository, tag) else fresh_s(rule, tag)
 
-    def _is_pull(self, visit: Visit, is_head: bool) -> bool:
-        return (
-            visit.route.kind == "manifest"
-            and not is_head
-            and self._pulls.counts(visit.repository, visit.caller.principal)
-        )
+    def _is_pull(self, visit: Visit) -> bool:
+        return visit.route.kind == "manifest" and self._pulls.counts(visit.repository, visit.caller.principal)
 
     def _tagged(self, target: Target) -> _Held | None:
         held = self._index.read_tag(target.key, target.tag)
