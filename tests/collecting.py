@@ -1,15 +1,15 @@
 """A collector of spans, as OpenTelemetry's would be: OTLP over HTTP on loopback, decoded by the protocol's own package.
 
 async with Collector() as collector:
-    with traced(collector): ...         # what is done inside is traced, all of it unless `sample` says otherwise
+    async with traced(collector): ...   # what is done inside is traced, all of it unless `sample` says otherwise
     await collector.told()              # what waited has been sent
     (fill,) = collector.named("blob fill")
     assert collector.parent(fill).name == "request"
 """
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Self
 
 from aiohttp import web
@@ -34,9 +34,9 @@ class Collector:
         self.url = ""
 
     async def __aenter__(self) -> Self:
-        self._runner = web.ServerRunner(web.Server(self._take))
+        self._runner = web.ServerRunner(web.Server(self._take), shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, shutdown_timeout=1.0)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
         host, port = self._runner.addresses[0][:2]
         self.url = f"http://{host}:{port}"
@@ -81,11 +81,11 @@ def attributes(span: Any) -> dict[str, Any]:
     return {one.key: getattr(one.value, one.value.WhichOneof("value")) for one in span.attributes}
 
 
-@contextmanager
-def traced(collector: Collector, sample: float = 1.0) -> Iterator[None]:
+@asynccontextmanager
+async def traced(collector: Collector, sample: float = 1.0) -> AsyncIterator[None]:
     """Send spans to a collector."""
-    telemetry.start_tracing(collector.url, sample, "0.test")
+    await asyncio.to_thread(telemetry.start_tracing, collector.url, sample, "0.test")
     try:
         yield
     finally:
-        telemetry.stop_tracing()
+        await collector.told()

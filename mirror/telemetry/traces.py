@@ -87,7 +87,10 @@ def can_trace() -> bool:
 
 
 def start_tracing(endpoint: str, sample: float, version: str) -> None:
-    """Send spans to a collector at `endpoint` (OTLP/HTTP), of a `sample` (0..1) of all walks. Raises ImportError."""
+    """Send spans to a collector at `endpoint` (OTLP/HTTP), of a `sample` (0..1) of all walks.
+
+    Blocking: it is for before the loop runs. Raises ImportError.
+    """
     from mirror.telemetry.otlp import OtlpTracer  # noqa: PLC0415 - an extra: it may be absent, and costs memory
 
     stop_tracing()

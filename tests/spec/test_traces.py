@@ -23,9 +23,8 @@ PARENT = {"traceparent": f"00-{TRACE}-{CALLER}-01", "tracestate": "vendor=1", "X
 
 @pytest.fixture
 async def collector() -> AsyncIterator[Collector]:
-    async with Collector() as collector:
-        with traced(collector):
-            yield collector
+    async with Collector() as collector, traced(collector):
+        yield collector
 
 
 @pytest.fixture

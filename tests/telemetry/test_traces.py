@@ -34,7 +34,7 @@ def test_without_a_collector_a_span_is_nothing_and_the_packages_are_not_loaded()
 async def test_a_span_tells_what_was_noted_and_how_it_ended() -> None:
     """Texts and numbers as they are, other things by their `str`; an exception by its type, never by its text."""
     async with Collector() as collector:
-        with traced(collector):
+        async with traced(collector):
             with pytest.raises(ValueError, match="s3cret"), telemetry.span("sync walk", rule=None, on=asyncio) as span:
                 span.note(images=3, share=0.5, text="t" * 1_000)
                 telemetry.span_event("resume", front=7)
@@ -58,7 +58,7 @@ async def test_a_span_tells_what_was_noted_and_how_it_ended() -> None:
 async def test_a_callers_word_on_sampling_is_taken(flag: str, spans: int) -> None:
     """W3C Trace Context, "trace-flags": with `sample = 0` what is not asked for is not sent."""
     async with Collector() as collector:
-        with traced(collector, sample=0.0):
+        async with traced(collector, sample=0.0):
             with telemetry.span("request"), telemetry.span("ledger commit"):
                 pass
             with telemetry.span("request", parent=f"00-{TRACE}-{CALLER}-{flag}"):
@@ -77,7 +77,7 @@ async def test_a_callers_word_on_sampling_is_taken(flag: str, spans: int) -> Non
 async def test_a_traceparent_that_cannot_be_read_is_none(parent: str) -> None:
     """W3C Trace Context, "traceparent": what cannot be parsed is ignored, and a trace of our own begins."""
     async with Collector() as collector:
-        with traced(collector):
+        async with traced(collector):
             with telemetry.span("request", parent=parent):
                 pass
             await collector.told()
@@ -88,7 +88,7 @@ async def test_a_traceparent_that_cannot_be_read_is_none(parent: str) -> None:
 async def test_work_without_end_leaves_the_request_that_began_it() -> None:
     """A worker's later orders are no part of the request in which it happened to be started."""
     async with Collector() as collector:
-        with traced(collector):
+        async with traced(collector):
 
             async def worker() -> str:
                 telemetry.forget_request()
@@ -110,7 +110,7 @@ async def test_spans_that_a_collector_refuses_are_counted() -> None:
     before = dropped()
     async with Collector() as collector:
         collector.status = 400
-        with traced(collector):
+        async with traced(collector):
             for _ in range(3):
                 with telemetry.span("request"):
                     pass
@@ -125,7 +125,7 @@ async def test_a_collector_that_hangs_costs_spans_and_no_waiting(monkeypatch: py
     before = dropped()
     async with Collector() as collector:
         collector.may_answer.clear()
-        with traced(collector):
+        async with traced(collector):
             with telemetry.span("request"):
                 pass
             await asyncio.wait_for(collector.asked.wait(), 10)
