@@ -44,7 +44,7 @@ def nothing_blocks_the_loop() -> Iterator[None]:
 @pytest.fixture
 def events() -> Iterator[list[Any]]:
     """The log events of the test, as dictionaries."""
-    with structlog.testing.capture_logs() as captured:
+    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as captured:
         yield captured
 
 

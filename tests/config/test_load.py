@@ -1,14 +1,16 @@
 """Settings: the contract of the TOML file, its defaults, and every fault in one pass with its place."""
 
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from house_files import ROOT
 
-from mirror.config import ConfigInvalid, Listen, Settings, load, parse_listen
+from mirror.config import ConfigInvalid, Listen, Settings, Traces, load, parse_listen
 from mirror.config.credentials import directory_of
-from mirror.config.settings import UPSTREAMS_DEFAULT
+from mirror.config.settings import UPSTREAMS_DEFAULT, Share
 from mirror.rules.routing import UpstreamRule
 
 Write = Callable[[str], Path]
@@ -389,3 +391,29 @@ def test_a_fault_of_a_quota_is_named(write: Write, old: str, new: str, fault: st
     """README, bad input: every fault with its line and key."""
     assert QUOTAS.count(old) == 1
     assert any(fault in found for found in faults(write(QUOTAS.replace(old, new))))
+
+
+def test_traces_need_their_packages(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Issue 5, section 4: optional. Without the extra the configuration says what to install."""
+    path = write('[traces]\nendpoint = "http://127.0.0.1:4318/"\nsample = 0.5')
+    assert load(path).traces == Traces("http://127.0.0.1:4318", Share(0.5))
+    monkeypatch.delitem(sys.modules, "mirror.telemetry.otlp", raising=False)
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    with pytest.raises(ConfigInvalid, match=r"traces\.endpoint: .*pip install 'mirror\[traces\]'"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("sample = 1.5", "1.5 is not a number from 0 to 1"),
+        ("sample = nan", "nan is not a number from 0 to 1"),
+        ('sample = "all"', "a number from 0 to 1 is wanted, not a text"),
+        ('endpoint = "127.0.0.1:4318"', "a URL that starts with https:// or http:// is wanted"),
+        ('endpoint = "http://c:4318/v1/traces"', "no path (the node adds /v1/traces itself)"),
+        ('endpoint = "http://user:pw@c:4318"', "must not carry a user or password"),
+    ],
+)
+def test_a_wrong_setting_of_traces_is_named(write: Write, line: str, wanted: str) -> None:
+    with pytest.raises(ConfigInvalid, match=re.escape(wanted)):
+        load(write(f"[traces]\n{line}"))
