@@ -21,6 +21,7 @@ MAY_BLOCK = (
 
 
 # One object for the whole run: to pytest a new one is a new parameter, and fixtures of wider scope would start anew.
+TOGETHER = ("clients", "suites")  # folders whose tests share daemons
 LOOPS = {"uvloop": aiofastnet.loop_factory(uvloop.new_event_loop)}
 
 
@@ -44,7 +45,7 @@ def nothing_blocks_the_loop() -> Iterator[None]:
 @pytest.fixture
 def events() -> Iterator[list[Any]]:
     """The log events of the test, as dictionaries."""
-    with structlog.testing.capture_logs() as captured:
+    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as captured:
         yield captured
 
 
@@ -65,3 +66,10 @@ def logging_as_it_was() -> Iterator[None]:
     before = structlog.get_config()
     yield
     structlog.configure(**before)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the tests of a file stay together, and those of all clients: daemons are started once."""
+    for item in items:
+        folder = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else str(item.path)))

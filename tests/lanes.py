@@ -21,7 +21,7 @@ from mirror.web.express import Express
 
 ANSWER_S_MAX = 10.0
 _LENGTH = re.compile(rb"\r\nContent-Length: ([0-9]+)\r\n", re.IGNORECASE)
-_DATE = re.compile(rb"Date: [^\r]+")
+_OWN = re.compile(rb"(Date|X-Request-Id): [^\r]+")  # each answer has its own
 
 
 class Lane:
@@ -74,7 +74,7 @@ class Wire:
             length = _LENGTH.search(head)
             bodiless = request.startswith(b"HEAD ") or head.split(b" ", 2)[1] in (b"204", b"304")
             body = b"" if bodiless or length is None else await self.reader.readexactly(int(length[1]))
-        return _DATE.sub(b"Date: masked", head) + body
+        return _OWN.sub(rb"\1: masked", head) + body
 
     def close(self) -> None:
         self.writer.close()

@@ -17,7 +17,12 @@ async def pull(node: RunningNode, image: Image, reference: str = "") -> None:
 
 
 async def settled(node: RunningNode) -> None:
-    """Wait until no fill is under way: a client has the last byte a moment before the store does."""
+    """Wait until no fill is under way: a client has the last byte a moment before the store does, and before the row.
+
+    That a blob belongs where it was pulled is written behind the answer too.
+    """
+    house = node.node._house
+    assert house is not None
     async with asyncio.timeout(SETTLE_S_MAX):
-        while b"\nmirror_fills_in_flight 0.0" not in (await node.fetch("/metrics"))[2]:
+        while house.blobs._answered or b"\nmirror_fills_in_flight 0.0" not in (await node.fetch("/metrics"))[2]:
             await asyncio.sleep(0.01)

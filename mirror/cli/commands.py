@@ -81,6 +81,8 @@ def serve(config: Path | None, listen: tuple[str, ...], data: Path | None) -> No
         from mirror import node
 
         telemetry.start_logging(settings.log.level, settings.log.format)
+        if settings.traces.endpoint:
+            telemetry.start_tracing(settings.traces.endpoint, settings.traces.sample, __version__)
         sys.exit(node.run(settings, read))
 
 

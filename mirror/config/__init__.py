@@ -14,6 +14,7 @@ from mirror.config.settings import (
     Settings,
     Storage,
     Tls,
+    Traces,
     Webhook,
     parse_listen,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "Settings",
     "Storage",
     "Tls",
+    "Traces",
     "Webhook",
     "load",
     "parse_listen",

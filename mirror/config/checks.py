@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
+from mirror import telemetry
 from mirror.config.faults import Faults, nearest
 from mirror.config.settings import Region, Server, Settings, Storage, Webhook
 from mirror.oci.errors import NameInvalid
@@ -30,6 +31,8 @@ def across(settings: Settings, faults: Faults) -> None:
         faults.add(f"server.{key}", message)
     for key, message in _storage(settings.storage):
         faults.add(f"storage.{key}", message)
+    if settings.traces.endpoint and not telemetry.can_trace():
+        faults.add("traces.endpoint", "spans need the packages of the extra `traces`: pip install 'mirror[traces]'")
     own = settings.registry.region
     _each("region", settings.regions, lambda one, others: _region(one, others, own), faults)
     _each("destination", settings.destinations, _destination, faults)

@@ -7,7 +7,7 @@ relative to where the node starts once `load` is done with them. Pure.
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NewType
 
 from mirror.oci.names import Registry
 from mirror.rules.destinations import WORKERS, DestinationRule
@@ -21,11 +21,14 @@ Plane = Literal["private", "public"]
 # How a registry asks for credentials: `auto` challenges only where a request is refused without them.
 Login = Literal["auto", "basic", "token"]
 
+Share = NewType("Share", float)  # from 0 to 1
+
 PORT_MAX: Final = 65_535
 ACCOUNT_DEFAULT: Final = "000000000000"  # no real AWS account has this number
 ROOT_DEFAULT: Final = Path("/var/lib/mirror")  # the usual place of a service; a user's own node is given another
 FREE_BYTES_DEFAULT: Final = 1024**3
 SCRUB_BYTES_S_DEFAULT: Final = 10_000_000  # six terabytes a week; a tenth of what one slow disk reads
+SAMPLE_DEFAULT: Final = Share(0.01)  # a busy node has thousands of walks a second, and all of them look alike
 _HOST_PORT: Final = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})")
 
 
@@ -162,6 +165,14 @@ class Log:
     audit: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """`[traces]`: the collector that spans are sent to by OTLP/HTTP, none where it is "", and of how many walks."""
+
+    endpoint: str = ""
+    sample: Share = SAMPLE_DEFAULT
+
+
 UPSTREAMS_DEFAULT: Final = (
     UpstreamRule("docker.io", "https://registry-1.docker.io", root=True),
     UpstreamRule("ghcr.io", "https://ghcr.io"),
@@ -181,6 +192,7 @@ class Settings:
     storage: Storage = Storage()
     access: Access = Access()
     log: Log = Log()
+    traces: Traces = Traces()
     registry: Home = Home()
     iam: Iam = Iam()
     hosts: tuple[Host, ...] = ()

@@ -18,6 +18,7 @@ from mirror.config.settings import (
     Server,
     Settings,
     Storage,
+    Traces,
     Webhook,
 )
 from mirror.config.words import KINDS, WORDS, said
@@ -31,6 +32,7 @@ TABLES: Final[Mapping[str, type]] = {
     "storage": Storage,
     "access": Access,
     "log": Log,
+    "traces": Traces,
     "registry": Home,
     "iam": Iam,
     "replication": Replication,

@@ -11,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 from mirror.aws.arns import ACCOUNT
-from mirror.config.settings import Listen, parse_listen
+from mirror.config.settings import Listen, Share, parse_listen
 from mirror.oci.errors import NameInvalid
 from mirror.oci.names import parse_name
 from mirror.rules import patterns, windows
@@ -56,6 +56,15 @@ def seconds(value: object) -> float:
     return float(value)
 
 
+def share(value: object) -> float:
+    """Read a number from 0 to 1."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _unwanted("a number from 0 to 1", value)
+    if not 0 <= value <= 1:
+        raise ValueError(f"{value} is not a number from 0 to 1")
+    return float(value)
+
+
 def whole(value: object) -> int:
     """Read a whole number, zero or more."""
     if isinstance(value, bool) or not isinstance(value, int):
@@ -81,6 +90,7 @@ KINDS: Final[Mapping[object, Callable[[object], Any]]] = {
     str: text,
     bool: flag,
     float: seconds,
+    Share: share,
     int: whole,
     Path: path,
     Listen: listen,
@@ -199,10 +209,16 @@ def names(value: str) -> str:
     return pattern(value)
 
 
+def collector_url(value: str) -> str:
+    """Read the address of a collector, without the path of OTLP; empty is none."""
+    return _base_url(value, "/v1/traces") if value else ""
+
+
 # By table and key; a key of a list has its items read.
 WORDS: Final[Mapping[str, Callable[[str], str]]] = {
     "server.public_url": public_url,
     "storage.keep": pattern,
+    "traces.endpoint": collector_url,
     "upstream.name": upstream_name,
     "upstream.url": upstream_url,
     "upstream.prefix": prefix,
@@ -250,7 +266,7 @@ def _unwanted(wanted: str, value: object) -> ValueError:
     return ValueError(f"{wanted} is wanted, not {said(value)}")
 
 
-def _base_url(value: str) -> str:
+def _base_url(value: str, below: str = "/v2/") -> str:
     parts = _split(value)
     if parts.scheme not in ("http", "https"):
         raise ValueError("a URL that starts with https:// or http:// is wanted")
@@ -259,7 +275,7 @@ def _base_url(value: str) -> str:
     if not parts.hostname or not _HOST.fullmatch(parts.hostname):
         raise ValueError("the URL names no host")
     if parts.path not in ("", "/") or "?" in value or "#" in value:
-        raise ValueError("a URL of scheme and host only is wanted: no path (the node adds /v2/ itself), no query")
+        raise ValueError(f"a URL of scheme and host only is wanted: no path (the node adds {below} itself), no query")
     return f"{parts.scheme}://{parts.netloc}"
 
 

@@ -197,11 +197,13 @@ class _Line:
 
     async def work(self) -> None:
         """Carry out orders for ever, one at a time; of one repository in the order in which they were asked."""
+        telemetry.forget_request()  # the first order may have been asked for by one
         while True:
             try:
                 one = await self._take()
                 try:
-                    await self._carry_out(one)
+                    with telemetry.span("replication order", place=self._place, image=_image(one.order)) as span:
+                        await self._carry_out(one, span)
                 finally:
                     self._busy.discard(one.order.repository)
                     self.news.set()
@@ -246,16 +248,18 @@ class _Line:
             carrier = self._carriers[account] = self._carrier_of(self._place, account)
         return carrier
 
-    async def _carry_out(self, one: Shipment) -> None:
+    async def _carry_out(self, one: Shipment, span: telemetry.Span) -> None:
         try:
             await self._carrier(one.order.repository.registry.account).carry_out(one.order)
         except Gone:
             await self._queue.drop(one)
         except Refused as refusal:
+            span.failed(refusal.failure)
             due_at = time.time() + self._pace.pause_s(one.tries, self._pace.longest_s)
             await self._queue.failed(one, refusal.failure, refusal.reason, due_at)
             _say("refused", one.order, refusal.reason)
         except (Trouble, RegistryError) as trouble:
+            span.failed(type(trouble).__name__)
             pause_s = self._pace.pause_s(self._silences, self._pace.silence_s_max)
             self._silences += 1
             self._silent_until = time.monotonic() + pause_s
@@ -273,6 +277,9 @@ def _whole_transactions(changes: list[Change]) -> list[Change]:
 
 
 def _say(what: str, order: Order, reason: str) -> None:
-    place = str(order.place)
-    image = f"{order.repository.name}{':' + order.tag if order.tag else ''}"
+    image, place = _image(order), str(order.place)
     telemetry.log.warning(f"replication {what}", image=image, digest=str(order.digest), place=place, reason=reason)
+
+
+def _image(order: Order) -> str:
+    return f"{order.repository.name}{':' + order.tag if order.tag else ''}"

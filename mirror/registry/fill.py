@@ -7,7 +7,6 @@ digest is verified: wrong bytes are never cached and never completed (DESIGN wal
 
 import asyncio
 import time
-from collections.abc import Iterator
 from typing import Final, Self
 
 from mirror import telemetry
@@ -15,7 +14,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, RegistryError, UpstreamError, UpstreamTimeout
 from mirror.registry.flights import Spawn
 from mirror.registry.pacing import Pace
-from mirror.registry.resuming import RESUMES_MAX, resume_pause_s, skipping
+from mirror.registry.resuming import RESUMES_MAX, first, resume_pause_s, skipping
 from mirror.registry.sides import BlobSource, Sides
 from mirror.store.batches import BATCH_BYTES_MAX, write_behind
 from mirror.store.disk import full_disk_refused
@@ -192,6 +191,7 @@ class Fill:
                 failures = 1 if self.staged.front > before else failures + 1
                 if not self.answered or isinstance(error, BlobUnknown) or failures > RESUMES_MAX:
                     raise
+                telemetry.span_event("resume", front=self.staged.front, failures=failures)
                 telemetry.log.info(
                     "fill resumes", digest=str(self.digest), front=self.staged.front, reason=error.message
                 )
@@ -238,7 +238,7 @@ class Fill:
         end = self._next_taken(self.staged.front)
         room = sum(map(len, buffers)) if end is None else end - self.staged.front
         self._clipped = room < sum(map(len, buffers))
-        self.staged.write_front(list(_first(buffers, room)) if self._clipped else buffers)
+        self.staged.write_front(list(first(buffers, room)) if self._clipped else buffers)
 
     def _keep_going(self, written: int) -> bool:
         """After each write: tell the readers, and stop where a long run ahead is here or on its way."""
@@ -288,12 +288,3 @@ class Fill:
             return False
         rate = (self.staged.front - self._started_front) / elapsed
         return offset - self.staged.front > max(FAR_BYTES, rate * FAR_S)
-
-
-def _first(buffers: list[bytes], count: int) -> Iterator[bytes]:
-    """Yield the first `count` bytes of `buffers`."""
-    for buffer in buffers:
-        if count <= 0:
-            return
-        yield buffer[:count]
-        count -= len(buffer)

@@ -75,7 +75,11 @@ class Fills:
         """See one fill through. Whoever comes after it finds the blob in the index, or begins the next fill."""
         error: RegistryError | None = Unavailable("the node is stopping")
         try:
-            error = await self._outcome(fill)
+            with telemetry.span("blob fill", repository=fill.source.repository, digest=fill.digest) as span:
+                error = await self._outcome(fill)
+                span.note(size=fill.size)
+                if error is not None:
+                    span.failed(type(error).__name__)
         finally:
             # Nothing of this fill touches the staged file any more: the next one may open it.
             del self._under_way[fill.digest]

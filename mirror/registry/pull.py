@@ -138,6 +138,10 @@ class PullManifests:
 
     async def _revalidate(self, source: Source, tag: str, entry: TagEntry) -> Digest:
         """Ask by HEAD, which no registry counts as a pull; fetch only what changed."""
+        with telemetry.span("tag revalidation", repository=source.repository, tag=tag):
+            return await self._asked_again(source, tag, entry)
+
+    async def _asked_again(self, source: Source, tag: str, entry: TagEntry) -> Digest:
         head = await source.upstream.head_manifest(source.name, tag, Need.REVALIDATION)
         if head.digest == entry.digest:
             self._index.post_touch_tag(source.repository, tag, time.time())
@@ -246,9 +250,10 @@ class PullManifests:
         return await self._keep(source, data, head.media_type, digest.algorithm, ())
 
     async def _fetch(self, source: Source, reference: Reference, need: Need, tags: tuple[str, ...]) -> Digest:
-        fetched = await source.upstream.get_manifest(source.name, reference, need)
-        algorithm = reference.algorithm if isinstance(reference, Digest) else "sha256"
-        return await self._keep(source, fetched.data, fetched.media_type, algorithm, tags)
+        with telemetry.span("manifest fetch", repository=source.repository, reference=reference):
+            fetched = await source.upstream.get_manifest(source.name, reference, need)
+            algorithm = reference.algorithm if isinstance(reference, Digest) else "sha256"
+            return await self._keep(source, fetched.data, fetched.media_type, algorithm, tags)
 
     async def _keep(
         self, source: Source, data: bytes, media_type: str, algorithm: str, tags: tuple[str, ...]
@@ -278,7 +283,7 @@ class PullManifests:
         if await self._manifests.complete(source.repository, data, member.media_type):
             self._index.post_mark_whole(source.repository, digest)
             return
-        if _believed_there(source) or await self._proved_there(source):
+        if source.answered(PROOF_S) or await self._proved_there(source):
             return
         raise UpstreamUnavailable(
             f"{source.repository}@{digest} is known here, but not all of its blobs are, and upstream does not answer"
@@ -293,8 +298,3 @@ class PullManifests:
         except (RegistryError, TimeoutError):
             return False
         return True
-
-
-def _believed_there(source: Source) -> bool:
-    now = time.monotonic()
-    return source.upstream.reachable(now) and now - source.upstream.last_success_at < PROOF_S

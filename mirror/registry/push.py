@@ -6,6 +6,7 @@ Repositories that cache an upstream take no pushes: what they hold is decided el
 import time
 from dataclasses import dataclass
 
+from mirror import telemetry
 from mirror.aws.errors import ImageTagAlreadyExists, LayersNotFound, ReferencedImagesNotFound
 from mirror.oci.digest import Digest, digest_of
 from mirror.oci.errors import (
@@ -92,6 +93,10 @@ class Push:
 
     async def finish(self, repository: Repository, upload: Upload, digest: Digest) -> None:
         """Verify and publish an upload. Raises DigestInvalid."""
+        with telemetry.span("push finish", repository=repository, digest=digest):
+            await self._finish(repository, upload, digest)
+
+    async def _finish(self, repository: Repository, upload: Upload, digest: Digest) -> None:
         async with self.guard.hold(digest):
             finished = await upload.finish(digest)
             await self._repositories.make(repository, "CREATE_ON_PUSH")
@@ -147,8 +152,9 @@ class Push:
         """
         self._check_owned(repository)
         self.check_parts(repository, manifest)
-        async with self._quotas.admit(repository, self._repositories.name(repository), digest, manifest):
-            await self._keep(repository, digest, data, manifest, tags)
+        with telemetry.span("push finish", repository=repository, digest=digest, tags=len(tags)):
+            async with self._quotas.admit(repository, self._repositories.name(repository), digest, manifest):
+                await self._keep(repository, digest, data, manifest, tags)
         return PushedManifest(digest, manifest.subject.digest if manifest.subject else None)
 
     async def _keep(

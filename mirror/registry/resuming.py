@@ -1,7 +1,7 @@
 """Resuming: going on where an answer of upstream broke off, a bounded number of times."""
 
 import random
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from typing import Final
 
 RESUMES_MAX: Final = 5  # failures in a row without one new byte
@@ -20,3 +20,12 @@ async def skipping(chunks: AsyncIterable[bytes], skip: int) -> AsyncIterator[byt
         if skip < len(chunk):
             yield chunk[skip:]
         skip = max(0, skip - len(chunk))
+
+
+def first(buffers: list[bytes], count: int) -> Iterator[bytes]:
+    """Yield the first `count` bytes of `buffers`."""
+    for buffer in buffers:
+        if count <= 0:
+            return
+        yield buffer[:count]
+        count -= len(buffer)

@@ -1,5 +1,6 @@
 """The upstreams of the node, by name, and one repository of one of them as a source of bytes."""
 
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -30,6 +31,11 @@ class Source:
 
     async def head_blob(self, digest: Digest) -> int | None:
         return await self.upstream.head_blob(self.name, digest, Need.DIGEST)
+
+    def answered(self, within_s: float) -> bool:
+        """Tell whether upstream is believed to be there: it would be asked, and answered `within_s` seconds ago."""
+        now = time.monotonic()
+        return self.upstream.reachable(now) and now - self.upstream.last_success_at < within_s
 
     def told(self, error: RegistryError, *, blob: bool = False) -> RegistryError:
         """Say what upstream's refusal means to our client.

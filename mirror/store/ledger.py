@@ -15,6 +15,7 @@ import structlog
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from mirror import telemetry
 from mirror.oci.digest import Digest
 from mirror.oci.errors import StorageFull, Unavailable
 from mirror.oci.names import Repository
@@ -177,9 +178,10 @@ class Ledger:
             raise StorageFull("no room left on the disk of this registry: what is left is for clean-up")
         waiting = Waiting(mutation, asyncio.get_running_loop().create_future(), frees)
         try:
-            async with asyncio.timeout(MUTATION_S_MAX):
-                await self._queue.put(waiting)
-                return cast("T", await waiting.answer)
+            with telemetry.span("ledger commit"):
+                async with asyncio.timeout(MUTATION_S_MAX):
+                    await self._queue.put(waiting)
+                    return cast("T", await waiting.answer)
         except TimeoutError:
             raise Unavailable("the database on this disk does not answer") from None
 

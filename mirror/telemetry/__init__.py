@@ -1,4 +1,4 @@
-"""What operators see of the node: log lines and counters. A ground floor: it knows nothing of registries."""
+"""What operators see of the node: log lines, counters and traces. A ground floor: it knows nothing of registries."""
 
 from mirror.telemetry.logs import LogFormat, LogLevel, change_level, log, logger, start_logging, stop_logging
 from mirror.telemetry.metrics import (
@@ -52,6 +52,7 @@ from mirror.telemetry.metrics import (
     SYNC_FAILURES,
     SYNC_IMAGES,
     SYNC_SUCCESS,
+    TRACE_SPANS_DROPPED,
     UPLOADS,
     UPSTREAM_ANSWER,
     UPSTREAM_BUDGET,
@@ -72,6 +73,15 @@ from mirror.telemetry.metrics import (
     slow_closed,
     take_in,
     tally,
+)
+from mirror.telemetry.requests import REQUEST_ID, forget_request, identified, new_request_id, request_id
+from mirror.telemetry.traces import (
+    Span,
+    can_trace,
+    span,
+    span_event,
+    start_tracing,
+    stop_tracing,
 )
 
 __all__ = [
@@ -114,6 +124,7 @@ __all__ = [
     "REPLICATION_LAG",
     "REPLICATION_WAITING",
     "REQUESTS",
+    "REQUEST_ID",
     "RESERVE_HELD",
     "RESPONSE_BYTES",
     "SCRUB_BYTES",
@@ -125,6 +136,7 @@ __all__ = [
     "SYNC_FAILURES",
     "SYNC_IMAGES",
     "SYNC_SUCCESS",
+    "TRACE_SPANS_DROPPED",
     "UPLOADS",
     "UPSTREAM_ANSWER",
     "UPSTREAM_BUDGET",
@@ -136,20 +148,30 @@ __all__ = [
     "LogFormat",
     "LogLevel",
     "Outcome",
+    "Span",
     "Tally",
     "answered",
     "asked",
+    "can_trace",
     "change_level",
     "exposition",
+    "forget_request",
+    "identified",
     "job_ended",
     "log",
     "logger",
+    "new_request_id",
     "pulled",
     "reading",
     "readings",
+    "request_id",
     "slow_closed",
+    "span",
+    "span_event",
     "start_logging",
+    "start_tracing",
     "stop_logging",
+    "stop_tracing",
     "take_in",
     "tally",
 ]

@@ -110,6 +110,7 @@ JOB_ENDED = _gauge("mirror_job_last_end_timestamp_seconds", "When a job of the n
 JOB_NEXT = _gauge("mirror_job_next_timestamp_seconds", "When it begins again.", "task")
 JOB_FAILED = _gauge("mirror_job_failed", "1 when its last run failed, else 0.", "task")
 LOG_LINES_DROPPED = _counter("mirror_log_lines_dropped", "Log lines lost because nobody read them in time.")
+TRACE_SPANS_DROPPED = _counter("mirror_trace_spans_dropped", "Spans lost because the collector did not take them.")
 
 
 def answered(method: str, route: str, status: int, lane: Lane) -> None:

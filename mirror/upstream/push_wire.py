@@ -15,6 +15,7 @@ import aiohttp
 import orjson
 from yarl import URL
 
+from mirror import telemetry
 from mirror.oci.errors import RegistryError, UpstreamDenied, UpstreamError, UpstreamTimeout, UpstreamUnavailable
 from mirror.upstream.body import read_small
 from mirror.upstream.limits import SMALL_BYTES_MAX
@@ -123,7 +124,10 @@ class PushWire:
                 data: Any = request.data
                 if request.body is not None:
                     data = request.body(partial(_wind, clock))
-                return await self._sessions.request(request.method, request.url, headers, data)
+                with telemetry.span("upstream call", upstream=self.what, method=request.method) as span:
+                    response = await self._sessions.request(request.method, request.url, headers, data)
+                    span.note(status=response.status)
+                    return response
         except TimeoutError:
             raise UpstreamTimeout(f"{self.what} gave no answer within {ANSWER_S_MAX:g} s") from None
         except (aiohttp.ClientError, OSError) as error:

@@ -58,6 +58,17 @@ class Wire:
         self, method: str, url: URL, headers: dict[str, str], *, vital: bool
     ) -> aiohttp.ClientResponse | tuple[UpstreamError, int]:
         """Return an answer, or a failure and how often such a one is tried. Raises UpstreamUnavailable for "wait"."""
+        with telemetry.span("upstream call", upstream=self._health.upstream, method=method, host=url.host) as span:
+            outcome = await self._answered(method, url, headers, vital=vital)
+            if isinstance(outcome, aiohttp.ClientResponse):
+                span.note(status=outcome.status)
+            else:
+                span.failed(outcome[0].message)
+            return outcome
+
+    async def _answered(
+        self, method: str, url: URL, headers: dict[str, str], *, vital: bool
+    ) -> aiohttp.ClientResponse | tuple[UpstreamError, int]:
         began_at = time.monotonic()
         try:
             response = await self._sessions.request(method, url, headers)

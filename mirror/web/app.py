@@ -4,6 +4,7 @@ The table is the API: a path and method that are not in it are refused.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -18,7 +19,7 @@ from mirror.oci.paths import Kind, Route, parse_path
 from mirror.registry.authority import Circumstances
 from mirror.rules.access.actions import Step
 from mirror.rules.replication import HEADER
-from mirror.web.access_log import AccessLog, said
+from mirror.web.access_log import CALLER, REPOSITORY, AccessLog, exchange_of, said
 from mirror.web.admission import Admission
 from mirror.web.distribution import Distribution
 from mirror.web.gate import check_method, circumstances, read_target
@@ -106,17 +107,32 @@ class App:
         return {kind: {method: step for method, (step, _) in methods.items()} for kind, methods in self._table.items()}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer a request; the only `except RegistryError` of the door."""
-        kind = "other"
+        """Answer a request, under the id that its log lines, its audit event and its answer have."""
         if request.protocol.writing_paused:
             # A client that asks on without reading waits for itself, and costs the memory of one answer.
             await request.writer.drain()
+        began_at = time.monotonic()
+        with telemetry.identified(request.headers.get(telemetry.REQUEST_ID, "")) as request_id:
+            parent, target = request.headers.get("traceparent", ""), said(request.raw_path)
+            with telemetry.span("request", parent=parent, method=request.method, target=target) as span:
+                kind, response = await self._respond(request)
+                span.note(request_id=request_id, route=kind, status=response.status, repository=request.get(REPOSITORY))
+                if response.status >= 500:
+                    span.failed(f"{response.status}")
+            _name(request, response, request_id)
+            if kind != "ops":
+                self._count(request, response, kind, request_id, began_at)
+        return response
+
+    async def _respond(self, request: web.BaseRequest) -> tuple[str, web.StreamResponse]:
+        """Answer a request, and say what kind it is of; the only `except RegistryError` of the door."""
+        kind = "other"
         try:
             path, query = read_target(request)
             ops, page = self._ops.get(path), self._pages.find(path)
             if ops is not None:
                 check_method(request.method, ("GET", "HEAD"), path)
-                return await ops(request)
+                return "ops", await ops(request)
             if page is not None:
                 response = await page(request)
             else:
@@ -132,11 +148,16 @@ class App:
             response = refuse(RegistryError("the node failed to answer; its log says why"))
         if not request.content.is_eof():
             response.force_close()  # an unread body must not be read as the next request
+        return kind, response
+
+    def _count(
+        self, request: web.BaseRequest, response: web.StreamResponse, kind: str, request_id: str, began_at: float
+    ) -> None:
+        size = 0 if request.method == "HEAD" else response.content_length or 0
         telemetry.answered(request.method, kind, response.status, "normal")
-        if request.method != "HEAD":
-            telemetry.RESPONSE_BYTES.inc(response.content_length or 0)
-        self._access.note(request.method, request.raw_path, response.status, request.remote)
-        return response
+        telemetry.RESPONSE_BYTES.inc(size)
+        if self._access.enabled:
+            self._access.note(exchange_of(request, response, request_id, began_at, size))
 
     async def _answer(self, request: web.BaseRequest, route: Route, query: str) -> web.StreamResponse:
         if route.kind in ("base", "catalog"):
@@ -156,6 +177,7 @@ class App:
         except RegistryError as error:
             self._witness.refused(route, host, step, now, error)
             raise
+        request[CALLER], request[REPOSITORY] = visit.caller.principal, visit.repository
         try:
             response = await handler(request, visit)
         except RegistryError as error:
@@ -175,6 +197,13 @@ class App:
             raise Unsupported("the public registries are listed by their API, not here")
         nothing = Repository(Registry(place.registry.account), "", "")
         return await self._distribution.get_catalog(Visit(route, query, place, nothing, caller, now))
+
+
+def _name(request: web.BaseRequest, response: web.StreamResponse, request_id: str) -> None:
+    """Tell a client the id where it may want to ask about it. What both lanes answer is the same, and has none."""
+    is_read = request.method in ("GET", "HEAD") and response.status < 400
+    if not is_read and not response.prepared and "x-amzn-RequestId" not in response.headers:
+        response.headers[telemetry.REQUEST_ID] = request_id
 
 
 def _host(request: web.BaseRequest) -> str:

@@ -17,6 +17,7 @@ from mirror import telemetry
 from mirror.oci.errors import RegistryError, RequestInvalid
 from mirror.web.blocks import Verdict
 from mirror.web.express import Express, FileAnswer
+from mirror.web.express_log import answer_noted
 from mirror.web.refusals import refuse
 from mirror.web.slow import SlowClock
 
@@ -124,12 +125,14 @@ class Connection(web_protocol.RequestHandler):
         """Refuse what could not even be read. A stranger's garbage is counted and not worth a log line."""
         if isinstance(exc, ConnectionError):
             raise exc  # the client has left, which is its right (CLIENTS quirk 7)
+        request_id = telemetry.new_request_id()
         if status >= 500:
-            telemetry.log.error("request failed", error=repr(exc), exc_info=exc)
+            telemetry.log.error("request failed", request_id=request_id, error=repr(exc), exc_info=exc)
         if request.writer.output_size:
             raise ConnectionResetError("an answer has begun: another one would be taken for its body")
         reason = f"the request cannot be read: {(message or '')[:MESSAGE_CHARS_MAX]}"
         response = refuse(RegistryError("the node failed to answer") if status >= 500 else RequestInvalid(reason))
+        response.headers[telemetry.REQUEST_ID] = request_id
         response.force_close()
         telemetry.answered("other", "other", response.status, "normal")
         return response
@@ -148,7 +151,10 @@ class Connection(web_protocol.RequestHandler):
         if isinstance(wanted, Verdict):
             self._lane_open = wanted is not Verdict.OUT
             return False
-        answer = express.answer(wanted, self._remote) if self._idle() else None
+        if not self._idle():
+            return False
+        is_noted = express.access.enabled
+        answer = answer_noted(express, data, wanted, self._remote()) if is_noted else express.answer(wanted)
         if answer is None:
             return False
         if isinstance(answer, bytes):

@@ -7,7 +7,7 @@ byte: a differential test holds it.
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import Final, TypeVar
@@ -25,7 +25,7 @@ from mirror.store.entries import IS_ARCHIVED, IS_LINKED, IS_MANIFEST, IS_PROVEN,
 from mirror.store.files import Files
 from mirror.store.guard import Guard
 from mirror.store.index import Index
-from mirror.web.access_log import AccessLog
+from mirror.web.access_log import AccessLog, name_of
 from mirror.web.admission import Admission
 from mirror.web.blocks import Block, Verdict, judge
 from mirror.web.heads import blob_headers, last_headers, manifest_headers
@@ -48,7 +48,7 @@ _STEPS: Final[Mapping[tuple[Kind, bool], Step]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Target:
+class Target:
     """A path that this lane can answer: `tag` or `digest` is empty."""
 
     key: bytes
@@ -61,6 +61,8 @@ class _Target:
     pulled: Pulled | None  # where a GET of this is counted as a pull
     told: bool  # it is a HEAD of a blob of our own: who asks may be about to push an image that names it
     tally: telemetry.Tally
+    principal: str  # what the access log says of who asks, and of what
+    repository: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Wanted:
 
     is_head: bool
     path: bytes
-    target: _Target
+    target: Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +102,14 @@ class Express:
         self._index = index
         self._files = files
         self._routing = routing
-        self._access = access
+        self.access = access
         self._admission = admission
         self._repositories = repositories
         self._pulls = pulls
         self._guard = guard
         self._generation = admission.generation
         self._blocks: dict[bytes, Block] = {}
-        self._targets: dict[tuple[bytes, bool, str, str], _Target | None] = {}
+        self._targets: dict[tuple[bytes, bool, str, str], Target | None] = {}
         self._heads: dict[tuple[bytes, bytes, bool, bool], bytes] = {}
         self._last: tuple[str, bytes] = ("", b"")
 
@@ -138,14 +140,14 @@ class Express:
         known = self._blocks.get(block)
         return _remember(self._blocks, block, judge(block)) if known is None else known
 
-    def _find(self, path: bytes, is_head: bool, block: Block) -> _Target | None:
+    def _find(self, path: bytes, is_head: bool, block: Block) -> Target | None:
         """Return what a path means to whoever asks; a no is remembered too, until what it hangs on changes."""
         key = path, is_head, block.host, block.credential
         if key not in self._targets:
             _remember(self._targets, key, self._read(path, is_head, block))
         return self._targets[key]
 
-    def answer(self, wanted: Wanted, remote: Callable[[], str | None]) -> bytes | FileAnswer | None:
+    def answer(self, wanted: Wanted) -> bytes | FileAnswer | None:
         """Return the answer's bytes, or its head and file, or None for the normal way."""
         target = wanted.target
         if self._generation != self._admission.generation:
@@ -172,11 +174,9 @@ class Express:
                 target.pulled.count += 1
             target.tally.requests += 1
             target.tally.response_bytes += size
-            if self._access.enabled:
-                self._access.note("HEAD" if wanted.is_head else "GET", wanted.path.decode(), 200, remote())
         return answer
 
-    def _is_here(self, target: _Target, digest_key: bytes, file_size: int | None) -> bool:
+    def _is_here(self, target: Target, digest_key: bytes, file_size: int | None) -> bool:
         """Tell whether a HEAD may say that bytes (a file's, where it has a size) are here. Of our own it is noted."""
         if file_size is not None and not self._files.has(digest_from_key(digest_key), file_size):
             return False
@@ -192,11 +192,11 @@ class Express:
         self._targets.clear()
         self.remembered.clear()
 
-    def _held(self, target: _Target) -> _Held | None:
+    def _held(self, target: Target) -> _Held | None:
         """Return digest, head, size and, where they are in the index, bytes of what a target means."""
         return self._tagged(target) if target.tag else self._digested(target)
 
-    def _open(self, head: bytes, target: _Target, size: int) -> FileAnswer | None:
+    def _open(self, head: bytes, target: Target, size: int) -> FileAnswer | None:
         descriptor = self._files.open_blob(digest_from_key(target.digest), size)
         return None if descriptor is None else FileAnswer(head + self._end(), descriptor, size)
 
@@ -207,7 +207,7 @@ class Express:
             self._last = (date, f"Date: {date}\r\n{server[0]}: {server[1]}\r\n\r\n".encode())
         return self._last[1]
 
-    def _read(self, target: bytes, is_head: bool, block: Block) -> _Target | None:
+    def _read(self, target: bytes, is_head: bool, block: Block) -> Target | None:
         """Read a path with at most `?ns=` behind it; None for what this lane does not answer, or must ask about."""
         if not target.isascii():
             return None
@@ -222,12 +222,12 @@ class Express:
         visit = self._admission.admit_now(block.host, block.credential, route, query, step) if step else None
         return self._target(visit, is_head) if visit is not None else None
 
-    def _target(self, visit: Visit, is_head: bool) -> _Target:
+    def _target(self, visit: Visit, is_head: bool) -> Target:
         route, repository = visit.route, visit.repository
         rule = self._routing.rule(repository)
         manifest = IS_MANIFEST | (0 if rule is None else IS_WHOLE)
         by_digest = isinstance(route.reference, Digest)
-        return _Target(
+        return Target(
             key=repository.key(),
             tag=b"" if by_digest else str(route.reference).encode(),
             digest=route.digest.key() if by_digest else b"",
@@ -235,20 +235,21 @@ class Express:
             fresh_s=inf if rule is None or by_digest else self._fresh_s(visit, rule),
             shared=visit.shared,
             until=visit.caller.expires_at,
-            pulled=self._pulls.pulled(repository) if self._is_pull(visit, is_head) else None,
+            pulled=self._pulls.pulled(repository) if not is_head and self._is_pull(visit) else None,
             told=is_head and route.kind == "blob" and repository.owned,
             tally=telemetry.tally("HEAD" if is_head else "GET", route.kind, repository.upstream),
+            principal=name_of(visit.caller.principal),
+            repository=str(repository),
         )
 
     def _fresh_s(self, visit: Visit, rule: UpstreamRule) -> float:
         tag = str(visit.route.reference)
         return inf if self._repositories.freezes(visit.repository, tag) else fresh_s(rule, tag)
 
-    def _is_pull(self, visit: Visit, is_head: bool) -> bool:
-        is_get = visit.route.kind == "manifest" and not is_head
-        return is_get and self._pulls.counts(visit.repository, visit.caller.principal)
+    def _is_pull(self, visit: Visit) -> bool:
+        return visit.route.kind == "manifest" and self._pulls.counts(visit.repository, visit.caller.principal)
 
-    def _tagged(self, target: _Target) -> _Held | None:
+    def _tagged(self, target: Target) -> _Held | None:
         held = self._index.read_tag(target.key, target.tag)
         if held is None:
             return None
@@ -259,7 +260,7 @@ class Express:
             return None
         return digest_key, self._head(digest_key, media_type, size, by_tag=True, shared=target.shared), size, data
 
-    def _digested(self, target: _Target) -> _Held | None:
+    def _digested(self, target: Target) -> _Held | None:
         held = self._index.read_digest(target.key, target.digest)
         if held is None:
             return None

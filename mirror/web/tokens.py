@@ -20,6 +20,7 @@ from mirror.oci.names import parse_name
 from mirror.registry.identities.callers import Caller, Scope
 from mirror.registry.identities.tokens import BEARER_S_MAX, Tokens
 from mirror.rules.hosts import Place
+from mirror.web.access_log import CALLER
 from mirror.web.admission import Admission
 from mirror.web.callers import NOBODY, Callers
 from mirror.web.challenges import Challenges
@@ -71,6 +72,7 @@ class TokenEndpoint:
             caller = await self._callers.login(credential, place, now) if credential else NOBODY
         except Unauthorized as error:
             raise self._refusal(place, error.message) from None
+        request[CALLER] = caller.principal
         access = None if place.public else self._granted(request, place, caller, scopes)
         life_s = PUBLIC_TOKEN_S if place.public else BEARER_S_MAX
         issued = self._tokens.issue_bearer(caller.principal, caller.credential, place.service, access, now, life_s)

@@ -3,9 +3,9 @@
 Source: ECR.md 6.2: docker actions appear as InitiateLayerUpload, UploadLayerPart, CompleteLayerUpload, PutImage.
 """
 
-import uuid
 from dataclasses import dataclass
 
+from mirror import telemetry
 from mirror.aws.arns import repository_arn
 from mirror.aws.principals import ANONYMOUS, Principal
 from mirror.oci.errors import Denied, RegistryError, Unauthorized
@@ -69,7 +69,7 @@ class DockerWitness:
             registry=registry,
             source_ip=seen.now.source_ip,
             user_agent=seen.now.user_agent,
-            request_id=str(uuid.uuid4()),
+            request_id=telemetry.request_id(),
             parameters={key: value for key, value in parameters.items() if value},
             error=error,
             resources=arn,

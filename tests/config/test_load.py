@@ -1,14 +1,16 @@
 """Settings: the contract of the TOML file, its defaults, and every fault in one pass with its place."""
 
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from house_files import ROOT
 
-from mirror.config import ConfigInvalid, Listen, Settings, load, parse_listen
+from mirror.config import ConfigInvalid, Listen, Settings, Traces, load, parse_listen
 from mirror.config.credentials import directory_of
-from mirror.config.settings import UPSTREAMS_DEFAULT
+from mirror.config.settings import UPSTREAMS_DEFAULT, Share
 from mirror.rules.routing import UpstreamRule
 
 Write = Callable[[str], Path]
@@ -418,3 +420,29 @@ def test_an_archive_that_cannot_be_written_is_refused_unless_it_was_in_use(write
     assert load(path, data=tmp_path / "data").storage.root == tmp_path / "data"
     [fault] = faults(path, data=tmp_path / "elsewhere")
     assert "is not a directory that can be written" in fault
+
+
+def test_traces_need_their_packages(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Issue 5, section 4: optional. Without the extra the configuration says what to install."""
+    path = write('[traces]\nendpoint = "http://127.0.0.1:4318/"\nsample = 0.5')
+    assert load(path).traces == Traces("http://127.0.0.1:4318", Share(0.5))
+    monkeypatch.delitem(sys.modules, "mirror.telemetry.otlp", raising=False)
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    with pytest.raises(ConfigInvalid, match=r"traces\.endpoint: .*pip install 'mirror\[traces\]'"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("sample = 1.5", "1.5 is not a number from 0 to 1"),
+        ("sample = nan", "nan is not a number from 0 to 1"),
+        ('sample = "all"', "a number from 0 to 1 is wanted, not a text"),
+        ('endpoint = "127.0.0.1:4318"', "a URL that starts with https:// or http:// is wanted"),
+        ('endpoint = "http://c:4318/v1/traces"', "no path (the node adds /v1/traces itself)"),
+        ('endpoint = "http://user:pw@c:4318"', "must not carry a user or password"),
+    ],
+)
+def test_a_wrong_setting_of_traces_is_named(write: Write, line: str, wanted: str) -> None:
+    with pytest.raises(ConfigInvalid, match=re.escape(wanted)):
+        load(write(f"[traces]\n{line}"))

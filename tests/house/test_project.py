@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from house_files import ROOT, label, tracked
 
-from mirror.config import Access, Home, Host, Iam, Log, Region, Server, Settings, Storage, Tls, Webhook, load
+from mirror.config import Access, Home, Host, Iam, Log, Region, Server, Settings, Storage, Tls, Traces, Webhook, load
 from mirror.config.identities import load_identities
 from mirror.config.settings import Replication
 from mirror.rules.destinations import DestinationRule
@@ -25,6 +25,7 @@ SHAPES: dict[str, type] = {
     "storage": Storage,
     "access": Access,
     "log": Log,
+    "traces": Traces,
     "registry": Home,
     "iam": Iam,
     "replication": Replication,
@@ -84,7 +85,7 @@ def test_the_full_example_tells_the_defaults(tmp_path: Path) -> None:
     """A default that has changed must change in the text that people read."""
     settings = example(ROOT / "config" / "full.toml", tmp_path)
     assert (settings.server, settings.storage) == (Server(), Storage())
-    assert (settings.access, settings.log) == (Access(), Log())
+    assert (settings.access, settings.log, settings.traces) == (Access(), Log(), Traces())
     assert (settings.registry, settings.iam) == (Home(), Iam())
     told: dict[str, Any] = {field.name: getattr(settings.upstreams[0], field.name) for field in fields(UpstreamRule)}
     unlike = {"name", "url", "root", "prefix", "immutable_tags"}

@@ -91,7 +91,7 @@ class Bench:
         self.tasks: list[asyncio.Task[None]] = []
         self.upstreams = upstreams or Upstreams(store)
         blobs: Any = self.upstreams
-        fills = Fills(store.files, store.index, store.guard, self.spawn)
+        fills = Fills(store.files, store.index, store.guard, store.space, self.spawn)
         self.healing = Healing(store, fills, blobs, blobs, Flights(self.spawn), Throttle(0), lambda _: peers)
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:

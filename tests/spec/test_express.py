@@ -30,7 +30,7 @@ LOOKS_MAX = 40  # 20 ms: longer than any packet waits in the node's own loop
 EXCHANGE_S_MAX = 10.0
 LARGE = bytes(range(256)) * 1024  # beyond what the index holds: sent from its file
 LAST = b"GET /v2/ HTTP/1.1\r\nHost: last\r\nConnection: close\r\n\r\n"
-DATE = re.compile(rb"Date: [^\r]+")
+OWN = re.compile(rb"(Date|X-Request-Id): [^\r]+")  # each answer has its own
 
 
 class _Door(door.Server):
@@ -102,7 +102,7 @@ async def exchange(node: RunningNode, packets: Iterable[bytes]) -> bytes:
                 for packet in packets:
                     await loop.sock_sendall(sock, packet)
                     await seen(sock)
-    return DATE.sub(b"Date: masked", answer.result())
+    return OWN.sub(rb"\1: masked", answer.result())
 
 
 async def _received(sock: socket.socket) -> bytes:
@@ -332,6 +332,8 @@ async def test_both_lanes_write_the_same_access_log(
                 assert count == 1
                 asked = [event for event in events if event["event"] == "request" and event["target"] != "/v2/"]
                 assert len(asked) == 2
+                assert len({event.pop("request_id") for event in asked}) == 2
+                assert all(event.pop("duration_ms") >= 0 for event in asked)
                 assert asked[0] == asked[1]
 
 

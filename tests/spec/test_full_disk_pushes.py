@@ -18,7 +18,7 @@ from pushing import ask, code_of, image_manifest, push_image, put_manifest, sha2
 from running import RunningNode, running
 
 from mirror.store.reserve import RESERVE_BYTES
-from mirror.store.verify import verify
+from mirror.store.verify import Verification
 
 NAME = "team/app"
 UPLOADS = f"/v2/{NAME}/blobs/uploads/"
@@ -192,5 +192,5 @@ async def test_a_disk_that_fills_up_at_any_write_costs_nothing_that_was_taken(tm
             assert (await ask(node, "GET", f"/v2/{NAME}/manifests/{tag}"))[2] == manifest
             assert (await ask(node, "GET", f"/v2/{NAME}/blobs/{sha256(layer)}"))[2] == layer
         # A file without an entry is harmless, and the walk of blobs finds it.
-        assert {fault.kind async for fault in verify(store.files, store.index)} <= {"file without entry"}
+        assert {fault.kind async for fault in Verification(store).faults()} <= {"file without entry"}
         await push_image(node, NAME, "last")

@@ -319,11 +319,16 @@ async def test_a_tag_that_moved_back_is_there_what_it_is_here(town: Town) -> Non
     await replicate(town, lets=None)
     client = town.client(ADMIN)
     first = await push_image(client, NAME, "v1", "first")
-    await push_image(client, NAME, "v1", "second")
+    second = await push_image(client, NAME, "v1", "second")
     assert (await put_manifest(client, NAME, "v1", first.manifest))[0] == 201
     await said(town, STRANGER, "PutRegistryPolicy", policyText=policy(LETS))
     await settled(town)
-    await until(lambda: statuses(town, imageDigest=first.digest))
+
+    async def both() -> bool:
+        found = [one for image in (first, second) for one in await statuses(town, imageDigest=image.digest)]
+        return [one["status"] for one in found] == ["COMPLETE", "COMPLETE"]
+
+    await until(both)
     assert await there(town, "v1") == (200, first.manifest)
 
 

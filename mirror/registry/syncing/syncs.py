@@ -170,7 +170,8 @@ class Syncs:
 async def _go(work: Round, run: Run) -> None:
     """Go a round; one that does not come to its end has failed."""
     try:
-        await work.run(run.gate)
+        with telemetry.span("sync walk", rule=run.tally.outcome.rule):
+            await work.run(run.gate)
     except BaseException:
         run.tally.failed(run.tally.outcome.rule, "did not come to its end: the node's log may say why")
         raise

@@ -12,6 +12,7 @@ import msgspec
 import orjson
 from aiohttp import web
 
+from mirror import telemetry
 from mirror.aws.arns import user_arn
 from mirror.aws.errors import NoSuchEntity
 from mirror.aws.principals import Principal, root_of
@@ -24,7 +25,7 @@ from mirror.web.administration.asks import CALLED, DECODERS, Ask, read_ask
 from mirror.web.administration.desk import Desk, Verbs, check_account
 from mirror.web.aws.bodies import Bodies, by_size
 from mirror.web.aws.json11 import CONTENT_TYPE, refuse
-from mirror.web.aws.reception import USER_AGENT_CHARS_MAX, failure, new_request_id
+from mirror.web.aws.reception import USER_AGENT_CHARS_MAX, failure
 from mirror.web.gate import read_target
 from mirror.web.heads import last_headers
 
@@ -59,13 +60,13 @@ class Administration:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; says no to everybody but this user and root."""
-        response = await self._respond(request)
+        with telemetry.identified(request.headers.get(telemetry.REQUEST_ID, "")) as request_id:
+            response = await self._respond(request, request_id)
         if not request.content.is_eof():
             response.force_close()  # an unread body must not be read as the next request
         return response
 
-    async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
-        request_id = new_request_id()
+    async def _respond(self, request: web.BaseRequest, request_id: str) -> web.StreamResponse:
         try:
             decoder = _admit(request)
             account = self._account(request)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
+from mirror import telemetry
 from mirror.aws.errors import InvalidLayerPart, SerializationFailed, UnknownOperation
 from mirror.aws.principals import Principal
 from mirror.oci.errors import RegistryError
@@ -18,7 +19,7 @@ from mirror.oci.manifest import MANIFEST_BYTES_MAX
 from mirror.web.aws.bodies import by_size
 from mirror.web.aws.claim import check_scope, read_authorization
 from mirror.web.aws.models import Operation
-from mirror.web.aws.reception import Caller, Reception, failure, new_request_id
+from mirror.web.aws.reception import Caller, Reception, failure
 from mirror.web.heads import Headers, last_headers
 from mirror.web.refusals import VALUE_CHARS_MAX
 
@@ -44,7 +45,7 @@ class JsonApi:
 
     async def handle(self, request: web.BaseRequest, principal: Principal | None = None) -> web.StreamResponse:
         """Answer a call; `principal` is one who needs no signature. Says no in the protocol's own form."""
-        request_id = new_request_id()
+        request_id = telemetry.request_id()
         target = request.headers.get("X-Amz-Target", "")
         try:
             output = await self._answer(request, target, request_id, principal)

@@ -11,6 +11,7 @@ from typing import Final, get_args
 
 from aiohttp import web
 
+from mirror import telemetry
 from mirror.aws.errors import UnknownOperation
 from mirror.aws.principals import Principal
 from mirror.oci.errors import RegistryError
@@ -20,7 +21,7 @@ from mirror.web.aws.call import Service
 from mirror.web.aws.claim import Claim, check_scope, read_authorization
 from mirror.web.aws.forms import decode, read_fields
 from mirror.web.aws.models import Operation
-from mirror.web.aws.reception import Caller, Reception, failure, new_request_id
+from mirror.web.aws.reception import Caller, Reception, failure
 from mirror.web.gate import read_target
 from mirror.web.heads import last_headers
 from mirror.web.refusals import VALUE_CHARS_MAX
@@ -56,7 +57,7 @@ class QueryApi:
 
     async def handle(self, request: web.BaseRequest, principal: Principal | None = None) -> web.StreamResponse:
         """Answer a call; `principal` is one who needs no signature. Says no in the protocol's own form."""
-        request_id = new_request_id()
+        request_id = telemetry.request_id()
         try:
             return await self._answer(request, request_id, principal)
         except RegistryError as error:

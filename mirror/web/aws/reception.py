@@ -5,7 +5,6 @@ The two protocols differ in how a call is written; what happens to it happens he
 
 import hashlib
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from aiohttp import web
 from mirror.aws.errors import UnrecognizedClient, UnsupportedCommand
 from mirror.aws.principals import Principal
 from mirror.oci.errors import RegistryError
+from mirror.web.access_log import CALLER
 from mirror.web.aws.bodies import Bodies, by_size
 from mirror.web.aws.call import Call, Handler, Service
 from mirror.web.aws.claim import Claim
@@ -113,6 +113,7 @@ class Reception:
         self, request: web.BaseRequest, caller: Caller, operation: Operation, request_id: str, values: object
     ) -> Mapping[str, Any]:
         """Validate, authorize and do a call whose decoded input is `values`. Raises RegistryError."""
+        request[CALLER] = caller.principal
         call = _call(request, caller, operation, request_id)
         try:
             call = replace(call, input=operation.input.read(values))
@@ -132,10 +133,6 @@ class Reception:
         if handler is None:
             raise UnsupportedCommand(f"The operation {operation.name} is not supported by this registry")
         return handler
-
-
-def new_request_id() -> str:
-    return str(uuid.uuid4())
 
 
 def failure(error: Exception, what: str) -> RegistryError:
