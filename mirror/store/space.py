@@ -32,6 +32,7 @@ class Space:
         self._looking = asyncio.Lock()
         self._left = 0
         self._until = float("-inf")
+        self._looks = 0
 
     async def take(self, size: int) -> None:
         """Count on room for `size` more bytes; of 0 bytes: on any room. Raises StorageFull, Unavailable."""
@@ -44,8 +45,9 @@ class Space:
         self._left -= size
 
     def look_again(self) -> None:
-        """Say that room was made: the next who asks has the disk asked."""
+        """Say that room was made: the next who asks has the disk asked, whatever a look under way will say."""
         self._until = float("-inf")
+        self._looks += 1
 
     async def _look(self) -> None:
         """See how many bytes nobody counts on. What is promised from now on is taken off of that until the next look.
@@ -56,9 +58,10 @@ class Space:
             async with asyncio.timeout(LOOK_S_MAX), self._looking:
                 if self._clock() < self._until:
                     return
-                claimed = sum(claim() for claim in self.claims)
+                claimed, looks = sum(claim() for claim in self.claims), self._looks
                 self._left = await asyncio.to_thread(free_bytes, self._root) - self._spare_bytes - claimed
-                self._until = self._clock() + LOOK_S
+                if looks == self._looks:
+                    self._until = self._clock() + LOOK_S
                 self.is_full = self._left <= 0
         except TimeoutError:
             raise Unavailable("the disk of this registry does not answer") from None

@@ -1,6 +1,7 @@
 """podman and buildah with a mirror in registries.conf: CLIENTS.md 1.7. They bind a whole pull to one mirror."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.clients.client import Unavailable
 from tests.clients.daemons import client_env, run, which
@@ -24,7 +25,9 @@ class Containers:
         registries = root / "registries.conf"
         registries.write_text(_REGISTRIES.format(node=node))
         self.env = client_env(root / "home") | {"CONTAINERS_REGISTRIES_CONF": str(registries)}
-        self.command = [program, "--root", f"{root}/storage", "--runroot", f"{root}/run", "--storage-driver", "vfs"]
+        self._runroot = TemporaryDirectory(prefix="run-")  # podman takes no path of more than 50 characters
+        paths = ["--root", f"{root}/storage", "--runroot", self._runroot.name]
+        self.command = [program, *paths, "--storage-driver", "vfs"]
         if program == "podman":
             self.command += ["--cgroup-manager", "cgroupfs", "--events-backend", "file", "--tmpdir", f"{root}/tmp"]
 
@@ -42,6 +45,7 @@ class Containers:
 
     def close(self) -> None:
         """Nothing was started."""
+        self._runroot.cleanup()
 
     def _pull(self, *words: str) -> set[str]:
         identity = self._run("pull", "--quiet", *words).split()[-1]

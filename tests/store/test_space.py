@@ -123,3 +123,28 @@ async def test_many_ask_at_once_and_the_disk_is_asked_once(tmp_path: Path, monke
     done = await asyncio.gather(*(space.take(30) for _ in range(5)), return_exceptions=True)
     assert [type(one) for one in done].count(StorageFull) == 2
     assert asked == [tmp_path]
+
+
+async def test_a_look_that_began_before_room_was_made_holds_for_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 5, section 2: pushes go on when there is room; what a slow look saw before is no reason to refuse them."""
+    asked, seen = asyncio.Event(), asyncio.Event()
+    free, loop = [0], asyncio.get_running_loop()
+
+    def slow(_: Path) -> int:
+        found = free[0]
+        loop.call_soon_threadsafe(asked.set)
+        asyncio.run_coroutine_threadsafe(seen.wait(), loop).result(10.0)
+        return found
+
+    monkeypatch.setattr("mirror.store.space.free_bytes", slow)
+    space = Space(tmp_path, Clock(), spare_bytes=0)
+    refused = asyncio.create_task(space.take(1), name="refused")
+    await asked.wait()
+    free[0] = MIB
+    space.look_again()
+    seen.set()
+    with pytest.raises(StorageFull):
+        await refused
+    await space.take(1)
