@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from pulling import settled
 from running import RunningNode, cached, running
 from standin import Fault, Image, Standin
 
@@ -109,6 +110,7 @@ async def test_a_reader_that_does_not_read_holds_nobody(tmp_path: Path) -> None:
         writer.write(f"GET {path} HTTP/1.1\r\nHost: node\r\n\r\n".encode())
         await reader.readuntil(b"\r\n\r\n")
         assert (await node.fetch(path))[2] == large
+        await settled(node)
         assert kept(tmp_path, digest)
         writer.transport.abort()
 

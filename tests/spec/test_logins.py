@@ -276,7 +276,7 @@ async def test_a_wrong_credential_is_refused_everywhere_and_in_the_same_words(to
         for path in ("/v2/", "/v2/_catalog", *paths(image)):
             status, headers, body = await client.fetch(path)
             assert status == 401, (case, path)
-            kept = tuple((name, value) for name, value in headers.items() if name != "Date")
+            kept = tuple((name, value) for name, value in headers.items() if name not in ("Date", "X-Request-ID"))
             answers.add((kept, body))
     assert len(answers) == 1, answers
 
