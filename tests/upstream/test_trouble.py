@@ -159,6 +159,8 @@ async def test_tls_to_a_plain_port_fails_and_never_falls_to_plain(connect: Conne
 
 async def test_a_certificate_counts_only_when_its_authority_is_ours(connect: Connect, tmp_path: Path) -> None:
     """RELIABILITY A46: no insecure switch; a rule's own authority in `ca_file`."""
+    # aiofastnet 1.2.0 tells of a dropped handshake with a class for an exception: logging cannot print that.
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
     certificate = await asyncio.to_thread(_self_signed, tmp_path)
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificate, tmp_path / "key.pem")
