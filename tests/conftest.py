@@ -9,6 +9,7 @@ import pytest
 import structlog
 import uvloop
 from blockbuster import BlockBuster
+from hypothesis import HealthCheck, settings
 
 from mirror import telemetry
 
@@ -21,6 +22,10 @@ MAY_BLOCK = (
 
 
 # One object for the whole run: to pytest a new one is a new parameter, and fixtures of wider scope would start anew.
+# How long a machine takes is no property of what is tested.
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
+
 TOGETHER = ("clients", "suites")  # folders whose tests share daemons
 LOOPS = {"uvloop": aiofastnet.loop_factory(uvloop.new_event_loop)}
 

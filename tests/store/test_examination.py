@@ -71,7 +71,7 @@ async def test_right_bytes_are_right_and_read_once(bench: Bench, thorough: bool)
         assert bench.read_bytes - before == max(1, size)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     size=st.sampled_from([1, 5_000, INLINE_BYTES_MAX + 1, PIECE_BYTES + 1]),
     damage=st.sampled_from(["flip", "cut", "grow", "empty"]),

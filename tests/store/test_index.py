@@ -257,7 +257,7 @@ async def _open_and_close(path: Path) -> None:
 STEPS = {"link": linked, "unlink": "blob.unlinked", "put": manifest_put, "delete": "manifest.deleted"}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.sampled_from([OURS, HUB])), max_size=12))
 def test_membership_follows_the_changes_whatever_their_order(steps: list[tuple[str, Repository]]) -> None:
     """projection.py: a digest is a blob while linked and a manifest while put; the two do not disturb each other."""

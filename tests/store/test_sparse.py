@@ -43,7 +43,7 @@ def finish(staged: SparseFile) -> None:
             staged.write_front([DATA[staged.front : ahead]])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(arrivals=arrivals, count=st.integers(0, 12))
 def test_any_order_of_islands_ends_in_the_right_bytes(
     tmp_path: Path, arrivals: list[tuple[int, int]], count: int
@@ -61,7 +61,7 @@ def test_any_order_of_islands_ends_in_the_right_bytes(
     staged.close()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(front=st.integers(0, len(DATA)), ends=st.tuples(st.integers(1, len(DATA)), st.integers(1, len(DATA))))
 def test_the_next_process_goes_on_from_what_the_note_says(tmp_path: Path, front: int, ends: tuple[int, int]) -> None:
     """Issue section 4: an interrupted fill resumes from what it has, also after a restart."""

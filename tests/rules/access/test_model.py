@@ -137,7 +137,7 @@ def model(question: Question, own: list[dict[str, Any]], theirs: list[dict[str, 
     return identity and (person or ("Allow", "account") in hits)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(
     WHO,
     st.sampled_from(ACTIONS),
