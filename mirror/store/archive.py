@@ -12,16 +12,17 @@ Everything here blocks and belongs in a thread.
 import errno
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
 import structlog
 
-from mirror.oci.digest import HEX_LENGTHS, Digest, hasher, parse_digest
-from mirror.oci.errors import DigestInvalid, StorageFull
-from mirror.store.disk import BLOBS, FILE_MODE, full_disk_refused, make_directory, sync_directory, sync_file
-from mirror.store.files import SHARDS, Files
+from mirror.oci.digest import HEX_LENGTHS, Digest, hasher
+from mirror.oci.errors import StorageFull
+from mirror.store.disk import BLOBS, FILE_MODE, disk_room, full_disk_refused, make_directory, sync_directory, sync_file
+from mirror.store.files import Files, named_in, shards
 from mirror.store.quarantine import Mark, mark_of
 from mirror.store.space import free_bytes
 
@@ -105,16 +106,16 @@ class Archive:
     def room(self) -> tuple[int, int]:
         """Return how many bytes of its disk are free for us, and how many it has; (0, 0) when it is not there."""
         try:
-            found = os.statvfs(self._anchor / BLOBS)
+            return disk_room(self._anchor / BLOBS)
         except OSError:
             return 0, 0
-        return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
 
     def scan(self) -> Iterator[Digest]:
         """Walk what the archive has; one directory of names in memory at a time."""
-        for algorithm in HEX_LENGTHS:
-            for shard in range(SHARDS):
-                yield from _shard(self._anchor / BLOBS / algorithm / f"{shard:02x}", algorithm)
+        for algorithm, shard in shards():
+            # Made with its first blob.
+            with suppress(FileNotFoundError):
+                yield from (digest for digest, _ in named_in(f"{self._anchor}/{BLOBS}/{algorithm}/{shard}", algorithm))
 
     # Into the archive: copy, keep, link.
 
@@ -246,15 +247,3 @@ def _link(files: Files, text: Path, name: Path) -> None:
         staged.symlink_to(text)
         staged.replace(name)
         sync_directory(name.parent)
-
-
-def _shard(directory: Path, algorithm: str) -> Iterator[Digest]:
-    try:
-        found = list(directory.iterdir())
-    except FileNotFoundError:
-        return
-    for path in found:
-        try:
-            yield parse_digest(f"{algorithm}:{path.name}")
-        except DigestInvalid:
-            continue

@@ -31,6 +31,12 @@ def full_disk_refused() -> Iterator[None]:
         raise
 
 
+def disk_room(path: Path) -> tuple[int, int]:
+    """Return how many bytes of the disk that has `path` are free for who is not root, and how many it has. Blocks."""
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+
+
 def open_private(path: Path) -> BinaryIO:
     """Open `path` to add bytes at its end; a new file is ours alone, whatever the umask."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE), "ab")

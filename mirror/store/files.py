@@ -21,6 +21,7 @@ from mirror.store.disk import (
     BLOBS,
     DIRECTORY_MODE,
     FILE_MODE,
+    disk_room,
     full_disk_refused,
     make_directory,
     open_private,
@@ -218,14 +219,15 @@ class Files:
 
     def room(self) -> tuple[int, int]:
         """Return how many bytes of the disk are free for us, and how many it has. Blocks."""
-        found = os.statvfs(self.root)
-        return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+        return disk_room(self.root)
 
     def scan(self) -> Iterator[tuple[Digest, int]]:
         """Walk all blobs with their sizes in bytes. Blocks; one directory of names in memory at a time."""
-        for algorithm in HEX_LENGTHS:
-            for shard in range(SHARDS):
-                yield from _shard(f"{self._blobs}/{algorithm}/{shard:02x}", algorithm)
+        for algorithm, shard in shards():
+            for digest, entry in named_in(f"{self._blobs}/{algorithm}/{shard}", algorithm):
+                # One that was deleted while we walked, or a link to what is not there, is no blob.
+                with suppress(FileNotFoundError):
+                    yield digest, entry.stat().st_size
 
     def _path(self, digest: Digest) -> str:
         return f"{self._blobs}/{digest.algorithm}/{digest.hex[:2]}/{digest.hex}"
@@ -242,11 +244,17 @@ def take_lock(path: Path) -> int:
     return descriptor
 
 
-def _shard(directory: str, algorithm: str) -> Iterator[tuple[Digest, int]]:
+def shards() -> Iterator[tuple[str, str]]:
+    """Name the directories of a tree of blobs: algorithm and two hex digits."""
+    for algorithm in HEX_LENGTHS:
+        for shard in range(SHARDS):
+            yield algorithm, f"{shard:02x}"
+
+
+def named_in(directory: str, algorithm: str) -> Iterator[tuple[Digest, os.DirEntry[str]]]:
+    """Read one directory whole; yield what has the name of a blob: others are strangers. Raises FileNotFoundError."""
     with os.scandir(directory) as entries:
-        for entry in entries:
-            try:
-                yield parse_digest(f"{algorithm}:{entry.name}"), entry.stat().st_size
-            except (DigestInvalid, FileNotFoundError):
-                # A stranger's file, one that was deleted while we walked, a link to what is not there: none is a blob.
-                continue
+        found = list(entries)
+    for entry in found:
+        with suppress(DigestInvalid):
+            yield parse_digest(f"{algorithm}:{entry.name}"), entry

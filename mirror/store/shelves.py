@@ -9,7 +9,7 @@ import asyncio
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from mirror.oci.digest import HEX_LENGTHS, Digest
 from mirror.store.disk import BLOBS, FILE_MODE, full_disk_refused, make_directory, sync_directory, sync_file
-from mirror.store.files import SHARDS
+from mirror.store.files import shards
 from mirror.store.named import Named
 
 COPIES_MAX: Final = 8  # at once: most of a copy is waiting for the disk
@@ -120,13 +120,6 @@ class Shelves:
         wanted = {digest.hex for digest in named.below(algorithm, shard)}
         for name in _sizes(there).keys() - wanted:
             (there / name).unlink(missing_ok=True)
-
-
-def shards() -> Iterator[tuple[str, str]]:
-    """Name the directories of a tree: algorithm and two hex digits."""
-    for algorithm in HEX_LENGTHS:
-        for shard in range(SHARDS):
-            yield algorithm, f"{shard:02x}"
 
 
 def blobs_of(root: Path) -> Path:

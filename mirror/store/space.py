@@ -5,13 +5,13 @@ names when there is none for bytes. The disk is asked at most once a second.
 """
 
 import asyncio
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from mirror.oci.errors import StorageFull, Unavailable
+from mirror.store.disk import disk_room
 
 SPARE_BYTES: Final = 16 * 1024 * 1024  # SQL's log takes 4 MiB, a full batch of the index some more, manifests the rest
 LOOK_S: Final = 1.0
@@ -69,5 +69,4 @@ class Space:
 
 def free_bytes(root: Path) -> int:
     """Return how many bytes may still be written, by who is not root, to the disk that has `root`. Blocks."""
-    found = os.statvfs(root)
-    return found.f_bavail * found.f_frsize
+    return disk_room(root)[0]
