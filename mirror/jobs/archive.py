@@ -13,7 +13,8 @@ from itertools import islice
 from typing import Final, Literal
 
 from mirror import telemetry
-from mirror.oci.errors import RegistryError, StorageFull
+from mirror.jobs.rounds import told
+from mirror.oci.errors import StorageFull
 from mirror.registry.pacing import PAUSE_S_MAX, Clients
 from mirror.store.archiving import Archiving
 
@@ -56,14 +57,7 @@ class Archivist:
     async def run(self) -> None:
         """Move what is to be moved every LOOK_EVERY_S, as long as there is an archive or should be one."""
         while await asyncio.to_thread(lambda: self._archive.is_wanted):
-            failed = False
-            try:
-                failed = not await self.look()
-            except (RegistryError, OSError) as error:
-                failed = True
-                telemetry.log.warning("archiving failed", reason=str(error))
-            now = time.time()
-            telemetry.job_ended("archive", now, now + LOOK_EVERY_S, failed=failed)
+            await told("archive", self.look(), LOOK_EVERY_S)
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def look(self) -> bool:

@@ -6,13 +6,13 @@ were given up, files that a crash left without an entry. It is slow on purpose.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from itertools import islice
 from typing import Final
 
 from mirror import telemetry
+from mirror.jobs.rounds import told
 from mirror.oci.digest import Digest
-from mirror.oci.errors import RegistryError
 from mirror.store.collection import PAGE_MAX, Collection, Tally
 from mirror.store.files import Files
 from mirror.store.space import Space
@@ -44,13 +44,13 @@ class Collector:
         """Collect what is due every LOOK_EVERY_S."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            await _told("collection", self.collect(), LOOK_EVERY_S)
+            await told("collection", self.collect(), LOOK_EVERY_S)
 
     async def patrol(self) -> None:
         """Walk everything every WALK_EVERY_S."""
         await asyncio.sleep(WALK_AFTER_S)
         while True:
-            await _told("walk of blobs", self.walk(), WALK_EVERY_S)
+            await told("walk of blobs", self.walk(), WALK_EVERY_S)
             await asyncio.sleep(WALK_EVERY_S)
 
     async def collect(self) -> Tally:
@@ -85,15 +85,3 @@ class Collector:
         while page := await asyncio.to_thread(lambda: [digest for digest, _ in islice(found, PAGE_MAX)]):
             await self._collection.look_at_files(page, self._clock())
             await asyncio.sleep(self._page_pause_s)
-
-
-async def _told(job: str, work: Awaitable[object], every_s: float) -> None:
-    """Do `work`, and tell when it ended and begins again; a fault of the disk is logged."""
-    failed = False
-    try:
-        await work
-    except (RegistryError, OSError) as error:
-        failed = True
-        telemetry.log.warning(f"{job} failed", reason=str(error))
-    now = time.time()
-    telemetry.job_ended(job, now, now + every_s, failed=failed)

@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from mirror import telemetry
+from mirror.jobs.rounds import told
 from mirror.oci.digest import Digest
-from mirror.oci.errors import RegistryError
 from mirror.oci.names import Repository
-from mirror.rules.eviction import IN_USE_S, Bounds, Space, marks, unused_since
-from mirror.rules.patterns import Patterns
+from mirror.rules.eviction import IN_USE_S, Bounds, Space, marks, pins, unused_since
 from mirror.store.collection import BATCH_MAX, Tally
 from mirror.store.eviction import Cached
 from mirror.store.store import Store
 
 LOOK_EVERY_S: Final = 10.0  # a fast line brings ten gigabytes meanwhile
 BATCH: Final = 20  # images of one transaction: pushes wait for some 10 ms
-OWNED_S: Final = 300.0  # how old the count of our own bytes may be: it takes a walk over all links
+COUNT_EVERY_S_MAX: Final = 300.0  # how old the count of our own bytes may be
+COUNT_REST: Final = 100.0  # times as long as a count took nothing is counted: it is a walk over all links
 AGE_EVERY_S: Final = 3_600.0  # what is unused for too long is looked for this often
 SAID_EVERY_S: Final = 3_600.0  # that nothing more can go
 
@@ -64,7 +64,7 @@ class Evictor:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._bounds = bounds
-        self._kept = Patterns(keep).match if keep else lambda _: False
+        self._kept = pins(keep)
         self._rows = store.eviction
         self._index = store.index
         self._files = store.files
@@ -73,7 +73,7 @@ class Evictor:
         self._name = name
         self._clock = clock
         self._owned = 0
-        self._owned_at = self._aged_at = self._said_at = float("-inf")
+        self._count_at = self._aged_at = self._said_at = float("-inf")
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -89,30 +89,20 @@ class Evictor:
             except TimeoutError:
                 pass
             self._wake.clear()
-            failed = False
-            try:
-                await self.evict()
-            except (RegistryError, OSError) as error:
-                failed = True
-                telemetry.log.warning("eviction failed", reason=str(error))
-            now = time.time()
-            telemetry.job_ended("eviction", now, now + LOOK_EVERY_S, failed=failed)
+            await told("eviction", self.evict(), LOOK_EVERY_S)
 
     async def evict(self) -> Evicted:
         """Do once what `run` does; return what went. Raises RegistryError, OSError."""
         gone = await self._evict_old()
-        if await self._is_above():
+        if self._clock() >= self._count_at:
+            await self._count_owned()
+        if await self._allowed() is not None:
             await self._count_owned()  # what was pushed meanwhile is no cache
-            gone = gone.plus(await self._evict_to((await self._marks())[1]))
+            low = await self._allowed()
+            gone = gone if low is None else gone.plus(await self._evict_to(low))
         if gone.images:
             telemetry.log.info("evicted", images=gone.images, bytes=gone.size, cached=self._cached())
         return gone
-
-    async def _is_above(self) -> bool:
-        if self._clock() - self._owned_at > OWNED_S:
-            await self._count_owned()
-        high, _ = await self._marks()
-        return self._cached() > high
 
     async def _evict_old(self) -> Evicted:
         now = self._clock()
@@ -164,18 +154,23 @@ class Evictor:
 
     # How much there is.
 
-    async def _marks(self) -> tuple[int, int]:
+    async def _allowed(self) -> int | None:
+        """Return how many cached bytes may be left; None while there are not too many."""
         free, disk = await asyncio.to_thread(self._files.room)
         cached = self._cached()
         telemetry.CACHE_BYTES.set(cached)
-        return marks(self._bounds, Space(cached, free, disk))
+        high, low = marks(self._bounds, Space(cached, free, disk))
+        return low if cached > high else None
 
     def _cached(self) -> int:
         """Return the bytes that only the cache needs, but for what was pushed since our own were counted."""
         return max(self._index.blob_bytes() - self._owned, 0)
 
     async def _count_owned(self) -> None:
-        self._owned, self._owned_at = await self._rows.owned_bytes(), self._clock()
+        began_at = time.monotonic()
+        self._owned = await self._rows.owned_bytes()
+        took_s = time.monotonic() - began_at
+        self._count_at = self._clock() + min(took_s * COUNT_REST, COUNT_EVERY_S_MAX)
 
 
 def _worth(images: Sequence[Cached], size: float) -> Sequence[Cached]:

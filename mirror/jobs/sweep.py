@@ -5,7 +5,7 @@ import time
 from typing import Final, Protocol
 
 from mirror import telemetry
-from mirror.oci.errors import RegistryError
+from mirror.jobs.rounds import told
 
 SWEEP_EVERY_S: Final = 3_600.0  # what is swept is days old
 LOG_S: Final = 30 * 86_400.0  # how long a consumer of the log, such as a webhook, may be away and miss nothing
@@ -26,14 +26,7 @@ class Log(Protocol):
 async def sweep(uploads: Uploads, log: Log) -> None:
     """Sweep for ever."""
     while True:
-        failed = False
-        try:
-            await _sweep(uploads, log)
-        except (RegistryError, OSError) as error:
-            failed = True
-            telemetry.log.warning("sweep failed", reason=str(error))
-        now = time.time()
-        telemetry.job_ended("sweep", now, now + SWEEP_EVERY_S, failed=failed)
+        await told("sweep", _sweep(uploads, log), SWEEP_EVERY_S)
         await asyncio.sleep(SWEEP_EVERY_S)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from mirror.node.assembly import House
 from mirror.registry.syncing import Syncs
 from mirror.registry.view import Busiest, Offline, Provenance, Purge, Servable, Statuses, Usages
-from mirror.rules.patterns import Patterns
+from mirror.rules.eviction import pins
 from mirror.web.administration import ViewDesk
 
 
@@ -23,7 +23,7 @@ def build_view(house: House, syncs: Syncs, fault: Callable[[], Awaitable[str]], 
             repositories,
             routing,
             servable,
-            Patterns(storage.keep).match if storage.keep else lambda _: False,
+            pins(storage.keep),
         ),
         Offline(store.index, store.images, repositories, routing, servable),
         Usages(store.images, house.pull_times, repositories),

@@ -4,8 +4,11 @@ Source: issue "Space"; FIELD pain 10. Two marks: nothing goes before the high on
 leads to the low one, so that a node at its limit does not evict with each pull.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
+
+from mirror.rules.patterns import Match, Patterns
 
 LOW_PERCENT: Final = 90  # of the limit of the cache
 FREE_PERCENT: Final = 125  # of the room that has to be free
@@ -20,6 +23,11 @@ class Bounds:
     cache_bytes_max: int = 0
     unused_s_max: float = 0.0
     free_bytes_min: int = 0
+
+
+def pins(keep: Sequence[str]) -> Match:
+    """Return what tells by the name that clients know whether a cached repository is never evicted."""
+    return Patterns(keep).match if keep else lambda _: False
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,3 +151,18 @@ async def test_a_download_goes_on_when_its_image_is_evicted(tmp_path: Path, stan
             first = await response.content.readexactly(100)
             assert (await evictor_of(node).evict()).images == 1
             assert first + await response.read() == large
+
+
+async def test_what_was_pushed_meanwhile_evicts_nothing(tmp_path: Path, standin: Standin) -> None:
+    """Issue 5, section 2: high and low water: between the two marks nothing goes, whatever our own images take."""
+    images = [standin.add_image(NAME, f"v{number}", [layer(number)]) for number in (1, 2, 3)]
+    async with bounded(tmp_path, standin, cache_bytes_max=320 * KIB) as node:
+        for image in images:
+            await pull(node, image)
+        assert await evictor_of(node).evict() == Evicted()
+        own = layer(4)
+        await node.push_blob("team/own", own, sha256(own))
+        await node.push_blob("team/own", b"{}", sha256(b"{}"))
+        assert (await put_manifest(node, "team/own", "v1", image_manifest(b"{}", [own])))[0] == 201
+        assert await evictor_of(node).evict() == Evicted()
+        assert images_here(node, *images) == [True, True, True]

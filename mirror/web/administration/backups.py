@@ -7,17 +7,14 @@
 import asyncio
 import sqlite3
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-import orjson
 from aiohttp import web
 
 from mirror.store.snapshot import Snapshots
 from mirror.web.administration.asks import TakeSnapshot
 from mirror.web.administration.desk import Verbs
-from mirror.web.heads import last_headers
-
-BEAT_S: Final = 1.0  # those who wait give up after thirty without a word
+from mirror.web.administration.streams import BEAT_S, json_lines, tell
 
 
 class SnapshotStream:
@@ -29,14 +26,13 @@ class SnapshotStream:
 
     async def send(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer with how it goes. Raises ConnectionError when the client has gone."""
-        response = web.StreamResponse(headers=[("Content-Type", "application/x-ndjson"), *last_headers()])
+        response = json_lines()
         await response.prepare(request)
         async with asyncio.TaskGroup() as group:
             taking = group.create_task(self._take(), name="snapshot")
             while not (await asyncio.wait({taking}, timeout=BEAT_S))[0]:
-                moving = {"event": "moving", "done": self._done, "total": self._total}
-                await response.write(orjson.dumps(moving) + b"\n")
-        await response.write(orjson.dumps(taking.result()) + b"\n")
+                await tell(response, {"event": "moving", "done": self._done, "total": self._total})
+        await tell(response, taking.result())
         await response.write_eof()
         return response
 

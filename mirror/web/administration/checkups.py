@@ -8,16 +8,16 @@ Who goes away stops it.
 """
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
-import orjson
 from aiohttp import web
 
 from mirror.registry.checkups import Checkup, Checkups, Counts, Found
 from mirror.web.administration.asks import Verify
 from mirror.web.administration.desk import Verbs
-from mirror.web.administration.syncs import BEAT_S
-from mirror.web.heads import last_headers
+from mirror.web.administration.streams import BEAT_S, json_lines, tell
 
 
 class Told:
@@ -29,7 +29,7 @@ class Told:
     async def send(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer with what is found as it is. Raises ConnectionError when the client has gone."""
         checkup = self._checkup
-        response = web.StreamResponse(headers=[("Content-Type", "application/x-ndjson"), *last_headers()])
+        response = json_lines()
         try:
             await response.prepare(request)
             while not checkup.task.done() or not checkup.found.empty():
@@ -37,12 +37,12 @@ class Told:
                     async with asyncio.timeout(BEAT_S):
                         found = await checkup.found.get()
                 except TimeoutError:
-                    await response.write(_line("moving", checkup.counts))
+                    await tell(response, _line("moving", checkup.counts))
                     continue
                 if found is None:
                     break
-                await response.write(_line("fault", found))
-            await response.write(_line("result", checkup.counts))
+                await tell(response, _line("fault", found))
+            await tell(response, _line("result", checkup.counts))
             await response.write_eof()
         finally:
             checkup.task.cancel()
@@ -62,5 +62,5 @@ class CheckupDesk:
         return Told(self._checkups.begin(repair=ask.repair))
 
 
-def _line(event: str, told: Found | Counts) -> bytes:
-    return orjson.dumps({"event": event, **msgspec.to_builtins(told)}) + b"\n"
+def _line(event: str, told: Found | Counts) -> Mapping[str, Any]:
+    return {"event": event, **msgspec.to_builtins(told)}

@@ -12,7 +12,6 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-import orjson
 from aiohttp import web
 
 from mirror.aws.errors import InvalidParameter
@@ -21,9 +20,8 @@ from mirror.registry.syncing import Ended, Event, Listener, Run, Syncs
 from mirror.rules.syncing import SyncRule, read_image
 from mirror.web.administration.asks import ListSyncs, PlanSyncs, RunSyncs, Warm
 from mirror.web.administration.desk import Verbs
-from mirror.web.heads import last_headers
+from mirror.web.administration.streams import BEAT_S, json_lines, tell
 
-BEAT_S: Final = 1.0  # a silent client is noticed, and a bar moves; those who wait give up after thirty
 EVENTS_MAX: Final = 1_000  # waiting for one client
 IMAGES_MAX: Final = 1_000  # of one warming
 WARM: Final = "warm"
@@ -39,15 +37,15 @@ class Stream:
 
     async def send(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer with the events as they come. Raises ConnectionError when the client has gone."""
-        response = web.StreamResponse(headers=[("Content-Type", "application/x-ndjson"), *last_headers()])
+        response = json_lines()
         for run in self._runs:
             run.tally.listen(self._events)
         try:
             await response.prepare(request)
             while not all(run.tally.is_over for run in self._runs) or not self._events.empty():
                 for event in await self._next():
-                    await response.write(msgspec.json.encode(event) + b"\n")
-            await response.write(orjson.dumps(self._result()) + b"\n")
+                    await tell(response, event)
+            await tell(response, self._result())
             await response.write_eof()
         finally:
             self._leave()
