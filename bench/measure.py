@@ -54,6 +54,14 @@ class Sample:
         return self.cpu_s * GIB / max(1, self.load.body_bytes)
 
 
+def record(text: str, *, kept: bool) -> None:
+    """Print a section of results, and keep it in bench/RESULTS.md."""
+    print(text)
+    if kept:
+        with (ROOT / "bench" / "RESULTS.md").open("a") as results:
+            results.write(text)
+
+
 def measured(pid: int, work: Callable[[], Load]) -> Sample:
     """Run `work` and charge it what the process tree of `pid` used meanwhile. RSS is the highest of that time."""
     forget_peaks(pid)

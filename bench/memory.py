@@ -20,7 +20,7 @@ from typing import Final
 from bench.cap import Cap, capped
 from bench.content import GIB, MIB, Blob
 from bench.crowd import Outcome, crowd
-from bench.measure import forget_peaks, machine, peak_mib
+from bench.measure import forget_peaks, machine, peak_mib, record
 from bench.peers import NAME, Registry, mirror, nginx, start
 from bench.replicate import table
 from tests.clients.daemons import DaemonDied
@@ -106,10 +106,7 @@ def main() -> None:
     limits = f"a control group of {CAP_BYTES // MIB} MiB" if cap.made else "no cap: control groups are not ours to make"
     text = f"\n## Memory: {machine()}\n\nA blob of {size // MIB} MiB; {limits}.\n\n"
     text += table(HEADINGS, [row for row, _ in rows])
-    print(text)
-    if not words.quick:
-        with Path(__file__).with_name("RESULTS.md").open("a") as results:
-            results.write(text)
+    record(text, kept=not words.quick)
     sys.exit(1 if cap.made and any(outcome.errors for _, outcome in rows) else 0)
 
 

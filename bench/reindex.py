@@ -27,7 +27,7 @@ from typing import Any, Final
 import orjson
 
 from bench.content import MANIFEST_TYPE, MIB
-from bench.measure import ROOT, machine
+from bench.measure import ROOT, machine, record
 from mirror.store.files import Files
 
 BLOBS: Final = 1_000_000
@@ -192,10 +192,7 @@ def main() -> None:
     finally:
         shutil.rmtree(scratch)
     text = table(rows, blobs, cold=options.cold)
-    print(text)
-    if not options.quick:
-        with Path(__file__).with_name("RESULTS.md").open("a") as results:
-            results.write(text)
+    record(text, kept=not options.quick)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from typing import Final
 from bench.connection import Connection, push_blob, push_manifest
 from bench.content import GIB, MANIFEST_TYPE, MIB, Image, make_blob, make_image
 from bench.load import wrk
-from bench.measure import cpu_s, machine
+from bench.measure import cpu_s, machine, record
 from bench.peers import Registry, distribution, mirror, start
 from mirror.cli.socket import reached
 from tests.clients.programs import find
@@ -309,10 +309,7 @@ def main() -> None:
         pulled = pulls(pulling, Goods(many.images | one.images), seconds, rounds)
     text = f"\n## Replication: {machine()}\n\n{rounds} rounds in turn, medians by CPU.\n\n"
     text += f"{table(HEADINGS, rows)}\n{table(PULL_HEADINGS, pulled)}"
-    print(text)
-    if not quick:
-        with Path(__file__).with_name("RESULTS.md").open("a") as results:
-            results.write(text)
+    record(text, kept=not quick)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from typing import Final
 from bench.connection import request
 from bench.content import KIB, MIB, Image, make_image
 from bench.load import wrk
-from bench.measure import cpu_s, machine
+from bench.measure import cpu_s, machine, record
 from bench.peers import NAME, Registry, mirror, start
 from bench.replicate import table
 
@@ -173,10 +173,7 @@ def main() -> None:
     ]
     how = f"Warm manifest GETs; {rounds} rounds of {seconds:.0f} s in turn, medians."
     text = f"\n## Slow clients: {machine()}\n\n{how}\n\n{table(HEADINGS, rows)}"
-    print(text)
-    if not quick:
-        with Path(__file__).with_name("RESULTS.md").open("a") as results:
-            results.write(text)
+    record(text, kept=not quick)
 
 
 if __name__ == "__main__":

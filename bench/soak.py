@@ -25,7 +25,7 @@ import aiohttp
 
 from bench.content import MIB
 from bench.launch import GRACE_S
-from bench.measure import ROOT, machine
+from bench.measure import ROOT, machine, record
 from bench.memory_use import Memory
 from bench.metrics import Metrics
 from bench.peers import Registry, distribution, start
@@ -225,10 +225,7 @@ def main() -> None:
     for line in soak.faults[:SAID_MAX]:
         print(line, file=sys.stderr)
     text = f"\n## Soak: {machine()}\n\n{words.seconds:.0f} s, all at once.\n\n{table(HEADINGS, rows)}"
-    print(text)
-    if not words.quick:
-        with Path(__file__).with_name("RESULTS.md").open("a") as results:
-            results.write(text)
+    record(text, kept=not words.quick)
     is_left = disk.unneeded or disk.cached > CACHE_BYTES_MAX
     is_said = any(said.startswith(("error", "critical")) for said in complaints) or (DAMAGE, "0") not in rows
     sys.exit(1 if soak.done["errors"] or faults or is_left or is_said else 0)

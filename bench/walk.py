@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from bench.measure import Load, Sample, machine, measured
+from bench.measure import Load, Sample, machine, measured, record
 from bench.peers import Peer
 
 Work = Callable[[Peer, int], Load]  # a peer and the number of the round
@@ -136,7 +136,4 @@ def main(*walks: Walk, is_recorded: bool = False) -> None:
     pace = QUICK if words.quick else FULL
     rows = [row for walk in walks for row in run(walk, pace)]
     text = f"\n## {machine()}\n\n{pace.rounds} rounds of {pace.seconds:.0f} s in turn, medians.\n\n{table(rows)}"
-    print(text)
-    if is_recorded and not words.quick:
-        with Path(__file__).with_name("RESULTS.md").open("a") as results:
-            results.write(text)
+    record(text, kept=is_recorded and not words.quick)

@@ -41,6 +41,13 @@ async def turn(store: Store, repository: Repository, image: Any, status: Any) ->
     assert await store.images.set_status(repository, image.digest, status, AT)
 
 
+async def put_away(store: Store, push: Any, repository: Repository, image: Any) -> None:
+    """Push an image, archive it, and have its bytes moved."""
+    await push.image(store, repository, image)
+    await turn(store, repository, image, "ARCHIVED")
+    await archivist(store).work()
+
+
 def on(disk: Path) -> dict[str, bytes]:
     """What lies on the archive's disk, half copied files too."""
     return {path.name: path.read_bytes() for path in disk.rglob("*") if path.is_file()}

@@ -141,6 +141,7 @@ async def test_a_method_that_a_path_does_not_know_is_told_which_it_does(node: Ru
 
 async def test_every_refusal_is_json_in_the_words_of_the_spec(node: RunningNode) -> None:
     """distribution-spec, "Error Codes": errors with code and message, as JSON, never sniffed as anything else."""
+    await resources(node)
     for method, path, status, code in (
         ("GET", "/", 404, "UNSUPPORTED"),
         ("GET", "/v1/", 404, "UNSUPPORTED"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives import AT, FIRST, LAYERS, archived, archivist, faults, is_in_archive, on, stored, turn
+from archives import AT, FIRST, LAYERS, archived, archivist, faults, is_in_archive, on, put_away, stored, turn
 from registries import HOME
 
 from mirror import telemetry
@@ -86,9 +86,7 @@ async def test_what_is_collected_leaves_the_archive_too(root, disk, push, make_i
     """Issue 5, section 2: garbage collection; its room is the archive's."""
     image = make_image(LAYERS[0])
     async with archived(root, disk) as store:
-        await push.image(store, root.ours, image)
-        await turn(store, root.ours, image, "ARCHIVED")
-        await archivist(store).work()
+        await put_away(store, push, root.ours, image)
         await store.images.delete(root.ours, image.digest, AT)
         assert await collect(store) == 3
         assert not await asyncio.to_thread(store.files.is_linked, FIRST)
@@ -103,9 +101,7 @@ async def test_an_archive_that_is_not_there_is_told_and_nothing_in_it_is_lost(
     """RELIABILITY section 4: bytes that are absent with a mount are no damage, and come back with it."""
     image = make_image(LAYERS[0])
     async with archived(root, disk) as store:
-        await push.image(store, root.ours, image)
-        await turn(store, root.ours, image, "ARCHIVED")
-        await archivist(store).work()
+        await put_away(store, push, root.ours, image)
     away = disk.rename(disk.with_name("elsewhere"))
     disk.mkdir()  # the empty directory under a mount
     async with archived(root, disk, rebuilt=True) as store:
@@ -130,9 +126,7 @@ async def test_an_archive_that_is_mounted_elsewhere_is_followed(root, disk, push
     """The links of a store lead through one that is made anew at a start."""
     image = make_image(LAYERS[0])
     async with archived(root, disk) as store:
-        await push.image(store, root.ours, image)
-        await turn(store, root.ours, image, "ARCHIVED")
-        await archivist(store).work()
+        await put_away(store, push, root.ours, image)
     moved = disk.rename(disk.with_name("new"))
     async with archived(root, moved) as store:
         assert await is_in_archive(store, moved)
@@ -142,9 +136,7 @@ async def test_an_archive_that_was_left_behind_is_read_where_it_is(root, disk, p
     """Another path, without what lies at the old one, is a slip or half of a move: no second archive is begun."""
     image = make_image(LAYERS[0])
     async with archived(root, disk) as store:
-        await push.image(store, root.ours, image)
-        await turn(store, root.ours, image, "ARCHIVED")
-        await archivist(store).work()
+        await put_away(store, push, root.ours, image)
     new = disk.with_name("new")
     new.mkdir()
     async with archived(root, new) as store:
@@ -164,9 +156,7 @@ async def test_bytes_that_somebody_deleted_in_the_archive_are_lost_and_can_be_pu
     """Issue 5, section 3: a deleted file is a miss; only a whole archive that is not there is no damage."""
     image = make_image(LAYERS[0])
     async with archived(root, disk) as store:
-        await push.image(store, root.ours, image)
-        await turn(store, root.ours, image, "ARCHIVED")
-        await archivist(store).work()
+        await put_away(store, push, root.ours, image)
         store.files.archived(FIRST).unlink()
         assert [fault.kind for fault in await missing(store.files, store.index, [FIRST])] == ["entry without file"]
         await store.losses.drop(FIRST)
@@ -182,9 +172,7 @@ async def test_without_the_setting_everything_comes_back_and_the_archive_is_forg
     """An operator can take the disk away again: what was moved is archived still, and here."""
     image = make_image(*LAYERS)
     async with archived(root, disk) as store:
-        await push.image(store, root.ours, image)
-        await turn(store, root.ours, image, "ARCHIVED")
-        await archivist(store).work()
+        await put_away(store, push, root.ours, image)
     async with archived(root, None) as store:
         assert await archivist(store).work() == Moved(brought=200_000)
         assert not await asyncio.to_thread(lambda: store.archiving.archive.is_wanted)
@@ -215,9 +203,7 @@ async def test_wrong_bytes_in_the_archive_lie_in_the_quarantine(root, disk, push
     """Issue 5, section 3: damage is put aside as bytes, on the store's own disk, and is not served."""
     image = make_image(LAYERS[0])
     async with archived(root, disk) as store:
-        await push.image(store, root.ours, image)
-        await turn(store, root.ours, image, "ARCHIVED")
-        await archivist(store).work()
+        await put_away(store, push, root.ours, image)
         path = store.files.archived(FIRST)
         path.write_bytes(LAYERS[1])
         [fault] = [fault for fault in await faults(store) if fault.mark is not None]
@@ -234,9 +220,7 @@ async def test_a_backup_has_the_bytes_and_no_links(root, disk, push, make_image,
     """Issue 5, section 3: a backup is whole without the archive's disk."""
     image = make_image(LAYERS[0])
     async with archived(root, disk) as store:
-        await push.image(store, root.ours, image)
-        await turn(store, root.ours, image, "ARCHIVED")
-        await archivist(store).work()
+        await put_away(store, push, root.ours, image)
         snapshots = Snapshots(store.files.root)
 
         async def take() -> Path:

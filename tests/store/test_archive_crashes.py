@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives import FIRST, LAYERS, archived, archivist, faults, is_in_archive, on, stored, turn
+from archives import FIRST, LAYERS, archived, archivist, faults, is_in_archive, on, put_away, stored, turn
 
 from mirror.store import archive as archive_module
 from mirror.store import files as files_module
@@ -143,9 +143,7 @@ async def test_a_link_that_a_power_cut_has_emptied_is_made_again(root, disk, pus
     """Some filesystems write the text of a long link later than its name."""
     image = make_image(LAYERS[0])
     async with archived(root, disk) as store:
-        await push.image(store, root.ours, image)
-        await turn(store, root.ours, image, "ARCHIVED")
-        await archivist(store).work()
+        await put_away(store, push, root.ours, image)
         path = store.files.path(FIRST)
         path.unlink()
         path.symlink_to("nowhere")
