@@ -16,7 +16,7 @@ SHORTER: Final = (
     ("mirror.jobs.collection", "WALK_EVERY_S", 3.0),
     ("mirror.jobs.eviction", "LOOK_EVERY_S", 0.5),
     ("mirror.jobs.eviction", "IN_USE_S", 2.0),
-    ("mirror.jobs.eviction", "OWNED_S", 2.0),
+    ("mirror.jobs.eviction", "COUNT_EVERY_S_MAX", 2.0),
     ("mirror.registry.pull_times", "WRITE_EVERY_S", 1.0),  # what was pulled is in use until its time is written
 )
 

@@ -76,7 +76,7 @@ async def test_everything_at_once_loses_nothing_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, events: list[Any]
 ) -> None:
     """Issue 5, sections 2 and 5: pushes, pulls, deletions, policies, eviction and collection together: 0 errors."""
-    for name in ("IN_USE_S", "OWNED_S"):
+    for name in ("IN_USE_S", "COUNT_EVERY_S_MAX"):
         monkeypatch.setattr(f"mirror.jobs.eviction.{name}", SHORT_S)
     async with Standin() as standin, aiohttp.ClientSession(auto_decompress=False) as session:
         upstream = fill_upstream(standin)
