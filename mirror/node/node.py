@@ -43,6 +43,7 @@ from mirror.web.access_log import AccessLog
 from mirror.web.admin_socket import NAME as ADMIN_SOCKET
 from mirror.web.admin_socket import open_socket
 from mirror.web.listen import inherited, listen, names
+from mirror.web.listener import Listener
 from mirror.web.ops import Handler, Ops
 from mirror.web.server import Server, stop_s_max
 from mirror.web.slow import SlowClock
@@ -136,7 +137,7 @@ class Node:
                 if settings.storage.scrub_bytes_s:
                     scrub = ScrubJob(store, house.healing, house.fills.clients, settings.storage.scrub_bytes_s)
                     tasks.spawn(scrub.run(), "scrub")
-            await self._listen_locally(ops.before(control.administration.handle), slow, stack)
+            await self._listen_locally(ops.before(control.administration.handle), slow, stack, tasks)
             await self._serve(server, started, tasks)
 
     async def _open_audit(self, stack: AsyncExitStack) -> Audit:
@@ -146,21 +147,21 @@ class Node:
             stack.callback(file.close)
         return Audit(self._settings.registry.region, file)
 
-    async def _listen_locally(self, handler: Handler, slow: SlowClock, stack: AsyncExitStack) -> None:
+    async def _listen_locally(self, handler: Handler, slow: SlowClock, stack: AsyncExitStack, tasks: Tasks) -> None:
         """Listen on the administration socket until the node ends."""
         path = self._admin_socket
         local = Server(handler, express=None, slow=slow, connections_max=LOCAL_CONNECTIONS_MAX)
         sock = await asyncio.to_thread(open_socket, path)
         stack.callback(sock.close)
-        (listening,) = await listen(local, (), [sock], None)
+        (listening,) = await listen(local, (), [sock], None, tasks.spawn)
         stack.push_async_callback(asyncio.to_thread, path.unlink, missing_ok=True)
         stack.push_async_callback(local.shutdown, 0.0)
-        stack.callback(listening.close)
+        stack.push_async_callback(listening.close)
 
     async def _serve(self, server: Server, started: Callable[["Node"], None], tasks: Tasks) -> None:
         sockets = [] if self._alone else inherited(os.environ, os.getpid())
         addresses = () if self._alone else self._settings.server.listen
-        listening = await listen(server, addresses, sockets, self._tls)
+        listening = await listen(server, addresses, sockets, self._tls, tasks.spawn)
         self.addresses = names(listening)
         self._call_by_port(listening)
         root = str(self._settings.storage.root)
@@ -174,8 +175,7 @@ class Node:
             watching.cancel()
             telemetry.log.info("stopping", connections=len(server.connections))
         finally:
-            for listener in listening:
-                listener.close()
+            await asyncio.gather(*(listener.close() for listener in listening))
         drain_s = self._reload.settings.server.drain_s
         await self._notifier.stopping(stop_s_max(drain_s) + CLOSE_S_MAX)
         await server.drain(drain_s)
@@ -189,11 +189,11 @@ class Node:
         """Say in a line for people what the node does."""
         return f"serving on {', '.join(self.addresses)}"
 
-    def _call_by_port(self, listening: Sequence[asyncio.Server]) -> None:
+    def _call_by_port(self, listening: Sequence[Listener]) -> None:
         """Put the port into the registries' addresses, where no public URL says another."""
         assert self._house is not None
         if not self._settings.server.public_url:
-            sockets = [sock for server in listening for sock in server.sockets if sock.family != socket.AF_UNIX]
+            sockets = [sock for listener in listening for sock in listener.sockets if sock.family != socket.AF_UNIX]
             ports = [sock.getsockname()[1] for sock in sockets]
             ports = ports or [address.port for address in self._settings.server.listen if address.port]
             usual = 443 if self._house.hosts.scheme == "https" else 80
