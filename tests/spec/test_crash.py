@@ -10,6 +10,7 @@ from pathlib import Path
 import aiohttp
 from processes import Process, command, serving
 from standin import OCI_CONFIG, OCI_MANIFEST, Fault, Standin, sha256
+from waiting import file_sizes
 
 ROUNDS = 4
 PUSHERS = 3
@@ -151,7 +152,7 @@ async def test_a_fill_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> No
 async def _staged(root: Path, size: int) -> None:
     """Wait until a staged fill has `size` bytes on disk."""
     async with asyncio.timeout(WAIT_S_MAX):
-        while not any(path.stat().st_size >= size for path in root.rglob("*") if path.is_file()):
+        while not any(there >= size for there in file_sizes(root)):
             await asyncio.sleep(0.02)
 
 

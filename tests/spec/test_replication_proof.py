@@ -22,7 +22,7 @@ from namespaces import ADDRESSES, two_ends
 from processes import Process, command, serving
 from pushing import described, image_manifest, index_manifest, sha256
 from sites import Site, lag_in, rules
-from waiting import until
+from waiting import file_sizes, until
 
 from mirror.oci.media import OCI_INDEX, OCI_MANIFEST
 
@@ -436,8 +436,8 @@ async def test_over_a_long_line_that_loses_packets_and_is_cut_everything_arrives
             await push_manifest(near, url, name, f"v{number}", manifest)
 
         async def is_half_way() -> bool:
-            staged = [path for path in (west.root / "store" / "stage" / "uploads").rglob("*") if path.is_file()]
-            return any(FAR_LAYER_BYTES // 8 < path.stat().st_size < FAR_LAYER_BYTES for path in staged)
+            staged = file_sizes(west.root / "store" / "stage" / "uploads")
+            return any(FAR_LAYER_BYTES // 8 < size < FAR_LAYER_BYTES for size in staged)
 
         await until(is_half_way, ARRIVE_S_MAX)
         line.cut()
