@@ -16,7 +16,7 @@ from bench.measure import Load
 from bench.nginx import files_config
 from bench.peers import NAME, Nginx, Peer, running, start
 from bench.walk import Bench, Pace, Walk, Work, main
-from tests.clients.daemons import free_port
+from tests.ports import free_port
 
 BLOB_BYTES: Final = 64 * MIB
 QUICK_BLOB_BYTES: Final = 8 * MIB

@@ -14,8 +14,9 @@ from typing import Protocol
 from bench.connection import Connection, push_blob, push_manifest, request
 from bench.content import MANIFEST_TYPE, Blob, Image
 from bench.nginx import cache_config, dav_config, files_config
-from tests.clients.daemons import Daemon, DaemonDied, free_port, is_open
+from tests.clients.daemons import Daemon, DaemonDied, is_open
 from tests.clients.programs import find
+from tests.ports import free_port
 
 NAME = "library/bench"
 

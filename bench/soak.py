@@ -31,8 +31,8 @@ from bench.metrics import Metrics
 from bench.peers import Registry, distribution, start
 from bench.replicate import table
 from mirror.cli.socket import Administrator, reached
-from tests.clients.daemons import free_port
 from tests.clients.programs import find
+from tests.ports import free_port
 from tests.soaking import KINDS, Client, Image, Soak, make_image
 
 CACHED: Final = 60  # images of the upstream: four times what the cache may have

@@ -1,7 +1,7 @@
 """Nodes of several regions, each a process of its own that can be killed and started again where it was.
 
 west = Site(tmp_path / "west", "us-west-2")
-async with west.up(): ...                            # now it has a port and a root key, and keeps both
+async with west.up(): ...                            # now it has a root key, and keeps it
 east = Site(tmp_path / "east", "us-east-1")
 async with west.up() as there, east.up(to=west) as here:
     await east.replicate(west)
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
+from ports import free_port
 from processes import Process, serving
 from signing import signed
 
@@ -38,7 +39,7 @@ class Site:
 
     root: Path
     region: str
-    listen: str = "127.0.0.1:0"
+    listen: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
     also: Sequence[str] = ()  # further addresses
     before: Sequence[str] = ()  # the words that start it elsewhere
     node: Process = field(init=False)
@@ -55,7 +56,6 @@ class Site:
             registry=f'region = "{self.region}"',
             tables=tables,
         ) as self.node:
-            self.listen = self.node.address
             yield self.node
 
     @property

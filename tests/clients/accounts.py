@@ -11,8 +11,9 @@ from subprocess import CompletedProcess
 from typing import Any, Final
 
 from tests.clients.client import Unavailable
-from tests.clients.daemons import Daemon, attempt, client_env, free_port, is_open, run
+from tests.clients.daemons import Daemon, attempt, client_env, is_open, run
 from tests.clients.programs import find
+from tests.ports import free_port
 
 ACCOUNT: Final = "111111111111"
 OTHER: Final = "222222222222"

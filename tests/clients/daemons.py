@@ -82,14 +82,6 @@ def wait_for(is_so: Callable[[], bool], timeout_s: float) -> bool:
     return True
 
 
-def free_port() -> int:
-    """Return a loopback port that is free now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
 def is_open(port: int) -> bool:
     """Tell whether somebody listens on the loopback port."""
     with socket.socket() as caller:

@@ -10,8 +10,9 @@ import urllib.request
 from pathlib import Path
 from typing import Final
 
-from tests.clients.daemons import Daemon, free_port, is_open, run, wait_for
+from tests.clients.daemons import Daemon, is_open, run, wait_for
 from tests.clients.images import HERE, Image
+from tests.ports import free_port
 
 LOG_S_MAX: Final = 5.0  # the access log is written after the last byte has left
 REQUEST_S_MAX: Final = 30.0

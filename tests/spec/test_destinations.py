@@ -26,8 +26,9 @@ from mirror.oci.media import ACCEPT, OCI_INDEX
 from mirror.oci.names import Registry
 from mirror.rules.destinations import DestinationRule
 from mirror.store.replications import Place
-from tests.clients.daemons import free_port, which
+from tests.clients.daemons import which
 from tests.clients.registries import Upstream
+from tests.ports import free_port
 
 NAME: Final = "team/app"
 THERE: Final = "mirror/app"  # as the rule renames it

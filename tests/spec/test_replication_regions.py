@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pytest
 from accounts import ADMIN, DOMAIN, OTHER, OWNER, REGION, STRANGER, Client, Person, Town, allow, policy, populated
+from ports import free_port
 from pushing import PushedImage, image_manifest, index_manifest, push_blob, push_image, put_manifest, sha256
 
 from mirror.config.settings import Home, Region
@@ -197,8 +198,7 @@ async def test_an_image_whose_bytes_are_lost_here_keeps_no_other_back(coasts: Co
 
 async def test_a_region_that_was_away_catches_up(tmp_path: Path) -> None:
     """Issue 4, section 4: each image arrives once it is back, and nothing is given up."""
-    async with western(tmp_path / "west") as west:
-        port = west.node.port
+    port = free_port()
     async with eastern(tmp_path / "east", f"http://127.0.0.1:{port}") as east:
         await replicate(east)
         pushed = [await push_image(east.client(ADMIN), f"prod/app{number % 3}", f"v{number}") for number in range(12)]

@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from inheriting import handed
+from ports import free_port
 from processes import Process, serving
 from standin import sha256
 from waiting import until
@@ -133,8 +134,7 @@ async def test_systemd_starts_the_node_at_the_first_connection(tmp_path: Path) -
     """systemd-socket-activate(1): who knocks first is answered, on a socket that the node did not open."""
     if shutil.which("systemd-socket-activate") is None:
         pytest.skip("systemd-socket-activate is not installed here")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     path = ":".join(part for part in sys.path if part)
     before = ["systemd-socket-activate", f"--listen=127.0.0.1:{port}", f"--setenv=PYTHONPATH={path}"]
     knocking = asyncio.create_task(_knock(port))
