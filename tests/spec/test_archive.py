@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -74,7 +74,12 @@ async def facts(root: Path) -> list[str]:
 
 
 def on(disk: Path) -> set[bytes]:
-    return {path.read_bytes() for path in disk.rglob("*") if path.is_file()}
+    """What lies on the archive's disk, from which a living node moves files away."""
+    found = set()
+    for path in disk.rglob("*"):
+        with suppress(FileNotFoundError, IsADirectoryError):
+            found.add(path.read_bytes())
+    return found
 
 
 async def until_moved(disk: Path, *, away: bool) -> None:
