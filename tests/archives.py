@@ -8,7 +8,7 @@ async with archived(root, disk) as store:
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -49,8 +49,12 @@ async def put_away(store: Store, push: Any, repository: Repository, image: Any) 
 
 
 def on(disk: Path) -> dict[str, bytes]:
-    """What lies on the archive's disk, half copied files too."""
-    return {path.name: path.read_bytes() for path in disk.rglob("*") if path.is_file()}
+    """What lies on the archive's disk, half copied files too. A living node moves files away meanwhile."""
+    found = {}
+    for path in disk.rglob("*"):
+        with suppress(FileNotFoundError, IsADirectoryError):
+            found[path.name] = path.read_bytes()
+    return found
 
 
 async def stored(store: Store) -> bytes | None:

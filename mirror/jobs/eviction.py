@@ -94,9 +94,7 @@ class Evictor:
     async def evict(self) -> Evicted:
         """Do once what `run` does; return what went. Raises RegistryError, OSError."""
         gone = await self._evict_old()
-        if self._clock() >= self._count_at:
-            await self._count_owned()
-        if await self._allowed() is not None:
+        if self._clock() >= self._count_at or await self._allowed() is not None:
             await self._count_owned()  # what was pushed meanwhile is no cache
             low = await self._allowed()
             gone = gone if low is None else gone.plus(await self._evict_to(low))

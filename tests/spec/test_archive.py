@@ -4,13 +4,14 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 from accounts import ADMIN, Client, Town, populated
+from archives import on
 from command_line import asked
 from pushing import ask, image_manifest, push_blob, put_manifest, sha256
 from waiting import until
@@ -73,22 +74,13 @@ async def facts(root: Path) -> list[str]:
     return (await asked(root / "store", "status")).stdout.split("\n\n")[0].splitlines()
 
 
-def on(disk: Path) -> set[bytes]:
-    """What lies on the archive's disk, from which a living node moves files away."""
-    found = set()
-    for path in disk.rglob("*"):
-        with suppress(FileNotFoundError, IsADirectoryError):
-            found.add(path.read_bytes())
-    return found
-
-
 async def until_moved(disk: Path, *, away: bool) -> None:
     """Wait until the layer is in the archive and nowhere else, or back and no more there."""
     name = sha256(LAYER).removeprefix("sha256:")
 
     async def look() -> bool:
         [ours] = (disk.parent / "store").glob(f"blobs/*/*/{name}")
-        return ours.is_symlink() == away and on(disk) == ({LAYER} if away else set())
+        return ours.is_symlink() == away and set(on(disk).values()) == ({LAYER} if away else set())
 
     await until(look)
 

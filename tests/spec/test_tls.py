@@ -5,31 +5,15 @@ import hashlib
 import io
 import signal
 import ssl
-import subprocess
 from pathlib import Path
 
 import aiohttp
+from certificates import certify, trust
 from processes import Process, serving
 from standin import Standin, sha256
 
 LARGE = bytes(range(251)) * 40_000  # 10 MB: several pieces of a file
 WAIT_S_MAX = 20.0
-
-
-def certify(directory: Path, name: str) -> tuple[Path, Path]:
-    """Make a key and a certificate that it signs itself."""
-    certificate, key = directory / f"{name}.crt", directory / f"{name}.key"
-    words = f"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN={name}"
-    files = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(["openssl", *words.split(), *files], check=True, capture_output=True)
-    return certificate, key
-
-
-def trust(*certificates: Path) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    for certificate in certificates:
-        context.load_verify_locations(certificate)
-    return context
 
 
 async def subject(port: int, trusted: ssl.SSLContext) -> str:

@@ -2,14 +2,13 @@
 
 import asyncio
 import socket
-import ssl
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
+from certificates import certify, shown
 from standin import Fault, Standin
 
 from mirror.oci.errors import UpstreamDenied, UpstreamError, UpstreamUnavailable
@@ -161,10 +160,8 @@ async def test_a_certificate_counts_only_when_its_authority_is_ours(connect: Con
     """RELIABILITY A46: no insecure switch; a rule's own authority in `ca_file`."""
     # aiofastnet 1.2.0 tells of a dropped handshake with a class for an exception: logging cannot print that.
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)
-    certificate = await asyncio.to_thread(_self_signed, tmp_path)
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(certificate, tmp_path / "key.pem")
-    async with Standin(tls=tls) as standin:
+    certificate, key = await asyncio.to_thread(certify, tmp_path, "standin")
+    async with Standin(tls=shown(certificate, key)) as standin:
         with pytest.raises(UpstreamError, match="certificate is not valid: self-signed") as caught:
             await connect(standin).ping(Need.TAG)
         assert caught.value.status == 502
@@ -201,10 +198,3 @@ class Resolver(AbstractResolver):
 
     async def close(self) -> None:
         pass
-
-
-def _self_signed(directory: Path) -> Path:
-    command = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=standin"
-    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "certificate.pem"]
-    subprocess.run(["openssl", *command.split(), *names], cwd=directory, check=True, capture_output=True)
-    return directory / "certificate.pem"

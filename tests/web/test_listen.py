@@ -4,14 +4,13 @@ import asyncio
 import errno
 import os
 import socket
-import ssl
-import subprocess
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
+from certificates import certify, shown, trust
 from waiting import until
 
 from mirror.config.settings import Listen
@@ -75,14 +74,14 @@ async def _stopped_after(turns: int) -> str:
 async def test_who_shakes_hands_while_the_node_stops_is_answered(tmp_path: Path) -> None:
     """RELIABILITY G14, with TLS: a handshake under way is somebody who has come."""
     node = server()
-    (opened,) = await listen(node, [Listen("127.0.0.1", 0)], [], certified(tmp_path), spawn)
-    trusting = ssl._create_unverified_context()
+    certificate, key = certify(tmp_path, "node")
+    (opened,) = await listen(node, [Listen("127.0.0.1", 0)], [], shown(certificate, key), spawn)
     with socket.create_connection(opened.sockets[0].getsockname()) as raw:
         raw.setblocking(False)
         await until(lambda: _entering(opened))
         leaving = asyncio.create_task(_leave(node, opened))
         await asyncio.sleep(0)
-        reader, writer = await asyncio.open_connection(sock=raw, ssl=trusting, server_hostname="node")
+        reader, writer = await asyncio.open_connection(sock=raw, ssl=trust(certificate), server_hostname="127.0.0.1")
         writer.write(ASK)
         assert (await asyncio.wait_for(reader.read(), WAIT_S_MAX)).endswith(b"here")
         writer.close()
@@ -125,20 +124,11 @@ async def test_a_node_out_of_descriptors_accepts_again_when_some_are_free(monkey
 async def test_who_does_not_shake_hands_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """RELIABILITY finding 4: a TLS client that says nothing holds no descriptor for long."""
     monkeypatch.setattr(listener, "HANDSHAKE_S_MAX", 0.2)
-    (opened,) = await listen(server(), [Listen("127.0.0.1", 0)], [], certified(tmp_path), spawn)
+    (opened,) = await listen(server(), [Listen("127.0.0.1", 0)], [], shown(*certify(tmp_path, "node")), spawn)
     reader, writer = await asyncio.open_connection(*opened.sockets[0].getsockname())
     assert await asyncio.wait_for(reader.read(), WAIT_S_MAX) == b""
     writer.close()
     await opened.close()
-
-
-def certified(tmp_path: Path) -> ssl.SSLContext:
-    """A certificate of the node's own making."""
-    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=node -out c -keyout k"
-    subprocess.run(["openssl", *words.split()], cwd=tmp_path, check=True, capture_output=True)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(tmp_path / "c", tmp_path / "k")
-    return context
 
 
 @pytest.mark.parametrize("environment", [{}, {"LISTEN_FDS": "2"}, {"LISTEN_FDS": "2", "LISTEN_PID": "1"}])
